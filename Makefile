@@ -141,8 +141,8 @@ oldest-test: $(OLDEST)/.ready $(MINISTACK)/.ready  ## what meets boto3, against 
 explore: $(VENV)/.ready  ## all schedules of small programs; MINUTES=20 SEED=...
 	$(BIN)/python -m tests.explorer --minutes $(or $(MINUTES),20) $(if $(SEED),--seed $(SEED))
 
-soak: $(VENV)/.ready  ## real processes that are killed and stopped; STORE=redis FOR=300 SEED=...
-	$(BIN)/python -m tests.soak --store $(or $(STORE),disk) --seconds $(or $(FOR),300) $(if $(SEED),--seed $(SEED))
+soak: $(VENV)/.ready  ## real processes that are killed and stopped; STORE=redis FOR=300 SEED=... FOLLOWED=1
+	$(BIN)/python -m tests.soak --store $(or $(STORE),disk) --seconds $(or $(FOR),300) $(if $(SEED),--seed $(SEED)) $(if $(FOLLOWED),--followed)
 
 fuzz: $(VENV)/.ready $(MINISTACK)/.ready  ## random programs, cached and not; FOR=300 SEED=...
 	$(BIN)/python -m tests.differential --seconds $(or $(FOR),300) $(if $(SEED),--seed $(SEED))

@@ -35,6 +35,7 @@ from benchmarks import (
     redis_store,
     sizes,
     startup,
+    streams,
     threads,
     tracking,
     where,
@@ -71,6 +72,7 @@ MODULES = {
     "hot_item": hot_item.measure,
     "overload": overload.measure,
     "redis_store": redis_store.measure,
+    "streams": streams.measure,
     "tracking": tracking.measure,
     "where": where.measure,
 }

@@ -48,7 +48,7 @@ def new_follower(  # noqa: PLR0913 - a follower consists of these
         )
     identity = Identity(os.urandom(8).hex(), platform.node(), os.getpid())
     sources: dict[str, tuple[str, StreamSource]] = {}
-    followers: list[TableFollower] = []
+    followers: dict[tuple[str, str], TableFollower] = {}
     for table in tables:
         wanted = region_of(table)
         if wanted not in sources:
@@ -57,19 +57,20 @@ def new_follower(  # noqa: PLR0913 - a follower consists of these
             )
             sources[wanted] = client.meta.region_name, BotocoreSource(client)
         region, source = sources[wanted]
-        followers.append(
-            TableFollower(
-                table,
-                region,
-                source,
-                services=services,
-                board=board,
-                identity=identity,
-                most=most,
-                wall_clock=time.time,
-            )
+        follower = TableFollower(
+            table,
+            region,
+            source,
+            services=services,
+            board=board,
+            identity=identity,
+            most=most,
+            wall_clock=time.time,
         )
-    return Follower(followers, fetch)
+        # Two of one table, by its name and its ARN, would each take the other's shards
+        # for their own.
+        followers.setdefault((region, follower.table), follower)
+    return Follower([*followers.values()], fetch)
 
 
 def session_of(target: object) -> Session:

@@ -320,6 +320,9 @@ class Hooks:
                 adapter = self._adapter_of(request_signer)
                 if adapter is None:
                     outcome = cache.settle(outcome)
+                    if announced is not None and announced.signer is request_signer:
+                        # To end it if the call is interrupted.
+                        announced.ticket = None if type(outcome) is Hit else outcome  # type: ignore[assignment]  # of a read
                 else:
                     again = self._again(model, params, request_signer, context)
                     begun = Begun(cache, course, key)

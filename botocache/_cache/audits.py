@@ -19,6 +19,12 @@ proves one of these:
   seconds later the same entry still differs, no replica lags any more: `lasting`. Of an
   index, which has no such bound, it is `lasting_on_index`.
 
+If the table is followed when an entry is first seen to differ, a follower is expected
+to evict it: the difference is `followed`, and `lasting` only after TRUST seconds, not
+after `settle`. A later call looks once more whether the entry was evicted by then, so
+that what followers promise is measured, too. No thread does: it may come late, and then
+it counts only what it can still tell.
+
 Outside of shadow mode, a suspect read is always audited until its entry is equal or the
 difference lasting. Then the entry is evicted, so that all processes are right again.
 """
@@ -28,12 +34,14 @@ from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from typing import Final, NamedTuple
 
+from botocache._cache.call_store import CallStore
 from botocache._cache.comparison import say_the_same
 from botocache._cache.evictions import Evictions
+from botocache._cache.heartbeats import Heartbeats
 from botocache._cache.tickets import AuditTicket
-from botocache._coherence import Held
+from botocache._coherence import TRUST, Held
 from botocache._counting.counters import Counters
-from botocache._counting.stats import LASTING
+from botocache._counting.stats import EVICTED, FOLLOWED, LASTING, NOT_EVICTED
 from botocache._dynamodb.plans import TABLE_TAG
 from botocache._dynamodb.types import Answer
 from botocache._errors import pass_on, shows
@@ -44,6 +52,9 @@ from botocache._settings.load import Settings
 MOST_SUSPECTS = 10_000
 """Reads that are suspect; at one more, the oldest is forgotten."""
 
+MOST_EXPECTED = 1000
+"""Evictions that are expected of followers; more are not looked for."""
+
 _MOST_TABLES = 1000
 """Tables that the log has named; at one more, all are forgotten."""
 
@@ -51,16 +62,37 @@ _drawn: ContextVar[tuple[bool, ...]] = ContextVar("botocache_drawn", default=())
 """What the near cache has drawn for the next hits of the calling thread or task."""
 
 
-@shows("stored_at", "seen_at")
+@shows("stored_at", "seen_at", "is_followed")
 class Suspect(NamedTuple):
     """An entry that has differed from DynamoDB's answer.
 
     stored_at: when its read was sent, which tells it from the entry after it.
     seen_at: when the first answer came that differed.
+    is_followed: its table was followed then.
     """
 
     stored_at: float
     seen_at: float
+    is_followed: bool = False
+
+
+@shows("stored_at", "seen_at", "table", "operation")
+class _ExpectedEviction(NamedTuple):
+    """An entry that a follower should evict within TRUST seconds.
+
+    key: of the entry.
+    stored_at: see Suspect.
+    seen_at: see Suspect.
+    snapshot: of its tags, as it was when the entry was seen to differ.
+    """
+
+    key: bytes
+    tags: tuple[bytes, ...]
+    snapshot: Sequence[int]
+    stored_at: float
+    seen_at: float
+    table: str
+    operation: str
 
 
 class _TableLog(NamedTuple):
@@ -88,6 +120,7 @@ class Audits:
         settings: Settings,
         counters: Counters,
         evictions: Evictions,
+        heartbeats: Heartbeats,
         draw: Callable[[], float] | None = None,
     ) -> None:
         self.is_shadow: Final = settings.shadow
@@ -97,7 +130,11 @@ class Audits:
         self._settle: Final = settings.settle
         self._counters: Final = counters
         self._evictions: Final = evictions
+        self._heartbeats: Final = heartbeats
         self._suspects: Final[dict[bytes, Suspect]] = {}
+        self._expected: Final[dict[bytes, _ExpectedEviction]] = {}
+        # Its parent looks again, and both would count.
+        renew_after_fork(self, Audits._expect_nothing)
         self._logged: Final[dict[tuple[str, str], _TableLog]] = {}
         if draw is None:
             self._seed()
@@ -108,6 +145,9 @@ class Audits:
     def _seed(self) -> None:
         # Not the module's own: an application that seeds it counts on its numbers.
         self._draw = random.Random().random  # noqa: S311 - it draws samples, no secrets
+
+    def _expect_nothing(self) -> None:
+        self._expected.clear()
 
     # --- which hits ----------------------------------------------------------------
 
@@ -147,8 +187,16 @@ class Audits:
 
     def finish(self, ticket: AuditTicket, answer: Answer) -> None:
         """Compare a hit with DynamoDB's answer; count and report the difference."""
+        # First: a difference that lasts may evict the entry that is looked at here.
+        if self._expected:
+            self._look_again(ticket.store)
         if say_the_same(ticket.hit.answer, answer):
-            self._suspects.pop(ticket.prepared.key, None)
+            key = ticket.prepared.key
+            self._suspects.pop(key, None)
+            expected = self._expected.get(key)
+            if expected is not None and expected.stored_at == ticket.stored_at:
+                # The other answer was of a replica that lagged: the entry is right.
+                self._expected.pop(key, None)
             self._count(ticket, None, 0.0)
         elif not self._is_overtaken(ticket):
             self._count(ticket, *self._judge(ticket))
@@ -188,18 +236,85 @@ class Audits:
         now = ticket.store.now()
         suspect = self._suspects.get(prepared.key)
         if suspect is None or suspect.stored_at != ticket.stored_at:
-            self._suspect(prepared.key, Suspect(ticket.stored_at, now))
-            return "unconfirmed", 0.0
+            is_followed = self._is_followed(ticket, now)
+            self._suspect(prepared.key, Suspect(ticket.stored_at, now, is_followed))
+            if not is_followed:
+                return "unconfirmed", 0.0
+            self._expect_eviction(ticket, now)
+            return FOLLOWED, 0.0
+        seconds = now - suspect.seen_at
+        patience, kind = self._settle, "unconfirmed"
+        if suspect.is_followed:
+            patience, kind = max(TRUST, self._settle), FOLLOWED
         # From the first answer to the second request, not to its answer: whatever the
         # second one shows, a replica had that long to catch up.
-        if ticket.began - suspect.seen_at < self._settle:
-            return "unconfirmed", now - suspect.seen_at
-        seconds = now - suspect.seen_at
+        if ticket.began - suspect.seen_at < patience:
+            return kind, seconds
+        # Before the entry is evicted for the difference.
+        expected = self._expected.pop(prepared.key, None)
+        if expected is not None:
+            self._count_eviction(expected, NOT_EVICTED)
         is_on_index = prepared.read.is_on_index
         self._report(prepared.read.table, seconds, now, is_on_index=is_on_index)
         if not self.is_shadow:
             self._heal(ticket)
         return ("lasting_on_index" if is_on_index else LASTING), seconds
+
+    # --- what followers should evict -----------------------------------------------
+
+    def _is_followed(self, ticket: AuditTicket, now: float) -> bool:
+        """Return whether a follower is expected to evict what has changed."""
+        call, read = ticket.prepared.call, ticket.prepared.read
+        region = call.origin.partition(" ")[0]
+        store = ticket.store
+        return self._heartbeats.trusted_until(region, read.table, now, store) > now
+
+    def _expect_eviction(self, ticket: AuditTicket, now: float) -> None:
+        prepared = ticket.prepared
+        # Not the oldest for the newest, as with suspects: under a load that stales many
+        # entries, none would ever be old enough to be looked at.
+        if len(self._expected) >= MOST_EXPECTED:
+            return
+        expected = _ExpectedEviction(
+            ticket.hit.key,
+            tuple(prepared.tags),
+            ticket.loaded.snapshot,
+            ticket.stored_at,
+            now,
+            prepared.read.table,
+            prepared.call.operation,
+        )
+        # An earlier entry of the same read is due sooner.
+        self._expected.setdefault(prepared.key, expected)
+
+    def _look_again(self, store: CallStore) -> None:
+        """Count whether one entry was evicted that differed TRUST seconds ago."""
+        try:
+            key, expected = next(iter(self._expected.items()))
+        except (StopIteration, RuntimeError):  # another thread has changed it
+            return
+        late = store.now() - expected.seen_at - TRUST
+        # Of two threads, the one that takes it out counts it.
+        if late < 0 or self._expected.pop(key, None) is None:
+            return
+        try:
+            loaded = store.load(expected.key, expected.tags)
+        except Exception as error:
+            pass_on(error)
+            self._evictions.report(
+                "load_failed", "what a follower has evicted is not counted", error
+            )
+            return
+        if loaded.snapshot == expected.snapshot:
+            self._count_eviction(expected, NOT_EVICTED)
+        elif late < TRUST:  # much later it is not known whether it came in time
+            self._count_eviction(expected, EVICTED)
+
+    def _count_eviction(self, expected: _ExpectedEviction, outcome: str) -> None:
+        series = self._counters.series(expected.table, expected.operation)
+        series.add_follow_up(outcome)
+
+    # --- suspects ------------------------------------------------------------------
 
     def _suspect(self, key: bytes, suspect: Suspect) -> None:
         self._suspects[key] = suspect

@@ -9,6 +9,7 @@ fills.py and batch_reads.py, writes in writes.py.
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from time import monotonic
 from typing import Final
 
@@ -149,7 +150,10 @@ class Cache:
             settle = getattr(self._store, "deliver_until", None)
             if settle is not None:  # fills count when the server has confirmed them
                 settle(monotonic() + self._services.settings.timeout)
-        return self._services.counters.read(undelivered=len(self._evictions.pending))
+        stats = self._services.counters.read(undelivered=len(self._evictions.pending))
+        if self.follower is None:
+            return stats
+        return replace(stats, streams=self.follower.stream_stats())
 
     def invalidate(
         self, table: str, key: Mapping[str, object] | None = None

@@ -8,15 +8,18 @@ of them. With the setting `miss_leases`, this is its course:
 - If another process has the lease, the read waits, and looks into the store again after
   2, 4, 8 ... ms. Each look is a load of this very read, with generations of its own. So
   what the read is served is an ordinary hit. If it misses, it tries to take the lease,
-  too: its holder may have failed. After PAUSES it asks without a lease.
+  too: its holder may have failed. After PAUSES, or when its looks have taken as long,
+  it asks without a lease.
 - While DynamoDB throttles the table there are more looks, BRAKED_PAUSES. But a read
   with a stale answer (see stale.py) gets that after PAUSES, or when the holder has
   ended without a fill, and sends nothing.
 
 Only an answer that may be filled is worth a lease. Where an answer could not be kept,
 the key is left alone for APART seconds: its readers would ask one after another. A
-holder that dies costs the others one wait. A store that fails lends nothing, and then
-nothing waits. A batch neither takes leases nor waits for any: DynamoDB is asked for its
+holder that dies costs the others one wait. So does one that hangs, or is stopped: who
+has waited in vain leaves the key alone for as long as a lease lasts, because a lease on
+disk lasts until the system ends it. A store that fails lends nothing, and then nothing
+waits. A batch neither takes leases nor waits for any: DynamoDB is asked for its
 other keys anyway.
 """
 
@@ -46,6 +49,10 @@ PAUSES = (0.002, 0.004, 0.008, 0.016, 0.032, 0.038)
 BRAKED_PAUSES = (*PAUSES, 0.1, 0.2, 0.3, 0.4, 0.5, 0.4)
 """The same while DynamoDB throttles the table, 2 in all: an SDK sends a read again."""
 
+LONG = 0.25
+"""Seconds that a call has waited for reads of its own process, after which it does not
+wait for longer because of a brake: its caller may have a time limit."""
+
 _LAST_LOOKS: Final = (0, len(BRAKED_PAUSES) - len(PAUSES))
 """Pauses that are left when PAUSES are over."""
 
@@ -68,13 +75,17 @@ class LeaseWait:
 
     ticket: of its last look, to ask with.
     pauses: seconds until each look that is left.
+    until: when it looks no more, by the clock of the leases.
     """
 
-    __slots__ = ("pauses", "ticket")
+    __slots__ = ("pauses", "ticket", "until")
 
-    def __init__(self, ticket: ReadTicket, pauses: Sequence[float]) -> None:
+    def __init__(
+        self, ticket: ReadTicket, pauses: Sequence[float], until: float
+    ) -> None:
         self.ticket = ticket
         self.pauses = pauses
+        self.until = until
 
     def __repr__(self) -> str:
         return f"<LeaseWait with {len(self.pauses)} looks>"
@@ -153,24 +164,28 @@ class Leases:
         except Exception as error:
             return self._without_lease(ticket, error)
         self.waits += 1
-        return LeaseWait(ticket, BRAKED_PAUSES if self._is_braked(ticket) else PAUSES)
+        braked = seconds < LONG and self._is_braked(ticket)
+        pauses = BRAKED_PAUSES if braked else PAUSES
+        return LeaseWait(ticket, pauses, self._clock() + sum(pauses))
 
     def resume(self, wait: LeaseWait) -> Lookup | LeaseWait:
         """Return what a read comes to after the first of its pauses. Asks the store."""
         try:
-            return self._resume(wait.ticket, wait.pauses[1:])
+            return self._resume(wait.ticket, wait.pauses[1:], wait.until)
         except Exception as error:
             return self._without_lease(wait.ticket, error)
 
     def _resume(
-        self, ticket: ReadTicket, pauses: Sequence[float]
+        self, ticket: ReadTicket, pauses: Sequence[float], until: float
     ) -> Lookup | LeaseWait:
         ticket.store.restart()  # each look has a deadline of its own
         lookup = self._look_again(ticket)
         if not isinstance(lookup, ReadTicket) or not _may_be_filled(lookup):
             return lookup  # of these, a write has come: no holder fills it now
         lease = self._take(lookup)
-        may_wait = lease is None and len(pauses) not in _LAST_LOOKS
+        # A store that answers slowly must not make the wait longer.
+        is_over = not pauses or self._clock() >= until
+        may_wait = lease is None and not is_over and len(pauses) not in _LAST_LOOKS
         # Also with the lease in hand, which says that its holder was not answered: of
         # all processes, those that waited need not be refused one after another. A new
         # read takes the lease, and asks whether DynamoDB answers again.
@@ -180,9 +195,12 @@ class Leases:
                 if lease is not None:
                     lease.end(lookup.store)
                 return stale
-        if lease is None:
-            return LeaseWait(lookup, pauses) if pauses else lookup
-        return self._look_under(lease, lookup)
+        if lease is not None:
+            return self._look_under(lease, lookup)
+        if not is_over:
+            return LeaseWait(lookup, pauses, until)
+        self.set_apart(lookup.prepared.key, LEASE_SECONDS)
+        return lookup
 
     def _is_braked(self, ticket: ReadTicket) -> bool:
         table = ticket.prepared.read.table
@@ -195,7 +213,12 @@ class Leases:
 
         Another holder may have filled the entry since the read has looked.
         """
-        lookup = self._look_again(ticket)
+        try:
+            lookup = self._look_again(ticket)
+        except BaseException:
+            # Not by its `__del__`: an error that the store keeps holds this frame.
+            lease.end(ticket.store)
+            raise
         if isinstance(lookup, ReadTicket) and _may_be_filled(lookup):
             return leased(lookup, lease)
         lease.end(ticket.store)
@@ -223,16 +246,19 @@ class Leases:
         self._evictions.report(
             "lease_failed", "a read that misses asks DynamoDB at once", own
         )
+        # The store of the call keeps the error, and its frames hold the ticket. In a
+        # cycle, a flight would not end when its ticket is dropped.
+        own.__traceback__ = None
         return ticket
 
     # --- keys for which leases bring nothing ----------------------------------------
 
-    def set_apart(self, key: bytes) -> None:
-        """Try no lease of a key for a while."""
+    def set_apart(self, key: bytes, seconds: float = APART) -> None:
+        """Try no lease of a key for a while; for APART at the longest."""
         apart = self._apart
         if len(apart) >= MOST_APART:
             apart.clear()  # to try them again costs a wait each
-        apart[key] = self._clock() + APART
+        apart[key] = self._clock() + seconds
 
     def _is_apart(self, key: bytes) -> bool:
         apart = self._apart

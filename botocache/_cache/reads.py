@@ -144,7 +144,10 @@ class Reads:
             made = self._make_ticket(prepared, loaded, now, store)
             # What else the ticket has stays: it is the same read.
             return _ticket((*made[:_OF_A_LOOK], *ticket[_OF_A_LOOK:])), b""
-        return self._serve(hit, prepared, loaded, now, store), loaded.entry or b""
+        served = self._serve(hit, prepared, loaded, now, store)
+        if isinstance(served, Hit):
+            self.series_of(prepared).add_leased()
+        return served, loaded.entry or b""
 
     def _serve(
         self,

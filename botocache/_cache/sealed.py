@@ -46,6 +46,7 @@ def unseal(
 
     decode: of a typed decoder of msgspec.
     """
+    # By its name: a record that was put in the place of another one is damage.
     body = codec.open(_key(name), decode_header(sealed))
     try:
         unpacker = zlib.decompressobj()

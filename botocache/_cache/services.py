@@ -11,6 +11,7 @@ from botocache._cache.heartbeats import Heartbeats
 from botocache._cache.key_schemas import KeySchemas
 from botocache._cache.keyring import Keyring, KeyringCodec, KeyringRecords
 from botocache._counting.counters import Counters
+from botocache._counting.stats import StreamStats
 from botocache._log import FailureLog
 from botocache._settings.load import Settings
 from botocache.stores.keyed_names import keyed_store
@@ -68,7 +69,7 @@ def services_of(store: Store, settings: Settings) -> CacheServices:
     heartbeats = Heartbeats(store, codec, evictions)
     audits = None
     if settings.shadow or settings.audit:
-        audits = Audits(settings, counters, evictions)
+        audits = Audits(settings, counters, evictions, heartbeats)
     return CacheServices(
         store,
         codec,
@@ -101,6 +102,9 @@ class StreamCompanion(Protocol):
 
     def note_call(self) -> None:
         """Note that a call begins which the near cache did not answer."""
+
+    def stream_stats(self) -> tuple[StreamStats, ...]:
+        """Return what it has done, for each table. Asks nothing of any server."""
 
     def rest(self) -> None:
         """Give back what it leads, and end the thread. The next call goes on."""

@@ -4,6 +4,7 @@ import argparse
 import os
 import signal
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from botocache._cli.commands import FailedCommand, Parser, WrongUsage
@@ -11,8 +12,10 @@ from botocache._cli.console import Console
 from botocache._log import log
 
 if TYPE_CHECKING:
+    from botocache._cache.cache import Cache
+    from botocache._counting.stats import StreamStats
     from botocache._streams.follower import Follower
-    from botocache.stores.protocol import Clock
+    from botocache.stores.protocol import Clock, Store
 
 NAME = "follow-streams"
 SUMMARY = "evict what other programs change, as DynamoDB Streams tell it"
@@ -67,15 +70,17 @@ def run(options: argparse.Namespace, console: Console) -> int:
     check_shared(settings)
     store = open_store(patient(settings).store_options(os.environ))
     cache = Cache(store, settings)
+    tick = _export(cache, store)
     fetchers = Fetchers()
     log.print_all()  # with times: this runs for days
     try:
         follower = new_follower(tables, cache.services, store, fetch=fetchers.fetch)
         _check(follower)
+        cache.follower = _Following(follower)
         where = f"{shown_store(settings, store)}, namespace {settings.namespace!r}"
         for table in follower.tables:
             console.finding("good", f"following {table.table!r}; evicting in {where}")
-        _follow(follower, store.now)
+        _follow(follower, store.now, tick)
     finally:
         fetchers.stop()
         cache.close()
@@ -103,7 +108,41 @@ def _check(follower: "Follower") -> None:
             raise FailedCommand(f"{table.table!r}: {error}") from error
 
 
-def _follow(follower: "Follower", now: "Clock") -> None:
+class _Following:
+    """What the cache of this command knows of its follower. See StreamCompanion."""
+
+    def __init__(self, follower: "Follower") -> None:
+        self._follower = follower
+
+    def note_call(self) -> None:
+        """Do nothing: this command makes no calls."""
+
+    def stream_stats(self) -> "tuple[StreamStats, ...]":
+        """See StreamCompanion."""
+        return self._follower.stream_stats()
+
+    def rest(self) -> None:
+        """Do nothing: the follower has ended by itself."""
+
+
+def _export(cache: "Cache", store: "Store") -> Callable[[], None]:
+    """Export what the setting `metrics` names; return what to call now and then."""
+    metrics, interval = cache.settings.metrics, cache.settings.stats_interval
+    if not metrics:
+        return _ignore
+    from botocache._observe.exports import exports_for
+
+    # Without the calls of an application, the loop says that there is something new.
+    exports = exports_for(metrics, interval)
+    exports.readings.add(cache, store)
+    return exports.on_call
+
+
+def _ignore() -> None:
+    """Stand in for exports that are off."""
+
+
+def _follow(follower: "Follower", now: "Clock", tick: Callable[[], None]) -> None:
     ended = threading.Event()
 
     def end(_signal: int, _frame: object) -> None:
@@ -111,4 +150,9 @@ def _follow(follower: "Follower", now: "Clock") -> None:
 
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, end)
-    follower.run(now, ended.wait)
+
+    def wait(seconds: float) -> bool:
+        tick()
+        return ended.wait(seconds)
+
+    follower.run(now, wait)

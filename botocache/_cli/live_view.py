@@ -21,10 +21,14 @@ from rich.text import Text
 
 from botocache._cli import formats
 from botocache._cli.console import clean
+from botocache._cli.followed_view import behind, state_of
 from botocache._cli.rates_view import (
     LATENCIES,
+    TOP,
+    FollowedRates,
     Watch,
     gauges_of,
+    rate_of,
     time_of,
     top_keys,
     top_tables,
@@ -84,7 +88,9 @@ def draw(watched: Watch, trouble: str, console: Console) -> RenderableType:
     width, height = console.size
     bars = BARS if console.encoding.startswith("utf") else ASCII_BARS
     # Rich cuts off what is higher than the terminal, without a word.
-    rows = max(1, (height - _FIXED_LINES) // 2)
+    followed = watched.followed[:TOP]
+    fixed = _FIXED_LINES + (len(followed) + 2 if followed else 0)
+    rows = max(1, (height - fixed) // 2)
     parts: list[RenderableType] = [
         _line(place_of(watched.view), "bold"),
         _line(trouble, "bold red")
@@ -97,6 +103,8 @@ def draw(watched: Watch, trouble: str, console: Console) -> RenderableType:
         Text(),
         _keys(watched, rows, width, bars),
     ]
+    if followed:
+        parts += [Text(), _followed(followed, width)]
     return Group(*parts)
 
 
@@ -170,6 +178,29 @@ def _keys(watched: Watch, rows: int, width: int, bars: str) -> RenderableType:
             formats.count(key.hits),
             formats.rate(hits),
             *([sparkline(values, drawn, bars=bars)] if drawn else []),
+        )
+    return table
+
+
+def _followed(followed: Sequence[FollowedRates], width: int) -> RenderableType:
+    # Without sparklines: a lag that does not change says all there is to say.
+    heads = ["followed tables", "state", "behind"]
+    # In a narrow terminal the state matters more than the rates.
+    if width >= _NARROW:
+        heads += ["records/s", "evicted/s"]
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True, overflow="ellipsis")
+    for name in heads[1:]:
+        table.add_column(justify="left" if name == "state" else "right", no_wrap=True)
+    styles = ["cyan bold", *["dim"] * len(heads)]
+    table.add_row(*(Text(*each) for each in zip(heads, styles, strict=False)))
+    for each in followed:
+        now, rates = each.now, [rate_of(each.records), rate_of(each.evicted)]
+        table.add_row(
+            Text(clean(now.table)),
+            state_of(now),
+            behind(now),
+            *rates[: len(heads) - 3],
         )
     return table
 

@@ -2,22 +2,52 @@
 
 import time
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from botocache._cli import formats
 from botocache._cli.commands import complain
 from botocache._cli.console import Console
+from botocache._cli.followed_view import behind, state_of
 from botocache._cli.stats_view import View, key_of, place_of, processes_of, quantiles
 from botocache._counting.stats import LATENCY_BOUNDS, Histogram, HotKey
 from botocache._errors import StoreError
 from botocache._observe.document import Json
 from botocache._observe.rates import Frame, Rates, Trail, name_of
+from botocache._streams.followed import FollowedTable
 
 FRAMES = 120
 """Frames that the sparklines of a live view show at most."""
 
 TOP = 5
 """Tables and keys that are shown in each interval."""
+
+
+class FollowedRates(NamedTuple):
+    """A followed table, and what its followers did between two looks.
+
+    records: a second; None if they are not known.
+    evicted: tags a second.
+    """
+
+    now: FollowedTable
+    records: float | None
+    evicted: float | None
+
+
+def followed_rates(now: FollowedTable, before: FollowedTable | None) -> FollowedRates:
+    """Return the rates of a followed table. before: as it was seen last."""
+    seconds = 0.0 if before is None else now.read_at - before.read_at
+    if before is None or seconds <= 0:
+        return FollowedRates(now, None, None)
+    # A ledger that was lost and begun anew counts from nothing.
+    records = max(0, now.ledger.records - before.ledger.records)
+    evicted = max(0, now.ledger.evicted - before.ledger.evicted)
+    return FollowedRates(now, records / seconds, evicted / seconds)
+
+
+def rate_of(number: float | None) -> str:
+    """Return a rate; "-" if it is not known."""
+    return "-" if number is None else formats.rate(number)
 
 
 class Watch:
@@ -29,12 +59,25 @@ class Watch:
     def __init__(self, view: View) -> None:
         self.view = view
         self._trail = Trail(FRAMES, view.interval, view.table)
-        self.look()
+        self._before: dict[str, FollowedTable] = {}
+        self.seen = view.read()
+        self.frame = self._trail.add(self.seen.overview)
 
     def look(self) -> None:
         """Read the store again."""
-        self.seen = self.view.read()
-        self.frame = self._trail.add(self.seen.overview)
+        # First: if this fails, the view shows what it had.
+        seen = self.view.read()
+        self._before = {each.table: each for each in self.seen.overview.followed}
+        self.seen = seen
+        self.frame = self._trail.add(seen.overview)
+
+    @property
+    def followed(self) -> list[FollowedRates]:
+        """The followed tables, with their rates since the last look."""
+        return [
+            followed_rates(each, self._before.get(each.table))
+            for each in self.view.followed(self.seen.overview)
+        ]
 
     @property
     def frames(self) -> Sequence[Frame]:
@@ -77,6 +120,22 @@ def _show_frame(watched: Watch, console: Console) -> None:
     ]
     if keys:
         console.table(("table", "key", "reads saved/s"), keys, words=2)
+    followed = [
+        (
+            each.now.table,
+            state_of(each.now),
+            behind(each.now),
+            rate_of(each.records),
+            rate_of(each.evicted),
+        )
+        for each in watched.followed[:TOP]
+    ]
+    if followed:
+        console.table(
+            ("followed table", "state", "behind", "records/s", "evicted/s"),
+            followed,
+            words=2,
+        )
 
 
 def _per_second(rates: Rates) -> tuple[str, ...]:

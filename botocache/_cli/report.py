@@ -78,7 +78,9 @@ def run(options: argparse.Namespace, console: Console) -> int:
             raise WrongUsage(f"--prices: {error}") from None
     check_shared(settings)
     with open_board(patient(settings), os.environ) as board:
-        overview = read_overview(board.store, board.codec)
+        overview = read_overview(
+            board.store, board.codec, trusted_until=board.trusted_until
+        )
     subject = subject_of(
         overview,
         prices,

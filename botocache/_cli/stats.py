@@ -84,7 +84,9 @@ def run(options: argparse.Namespace, console: Console) -> int:
     with open_board(patient(settings), os.environ) as board:
 
         def read() -> StoreContent:
-            overview = read_overview(board.store, board.codec)
+            overview = read_overview(
+                board.store, board.codec, trusted_until=board.trusted_until
+            )
             records = board_of(board.store)
             if records is None:
                 return StoreContent(overview, Usage(None, None))

@@ -2,12 +2,17 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from botocache._cli import formats
 from botocache._cli.console import Console
+from botocache._cli.followed_view import show_followed
 from botocache._counting.stats import (
+    EVICTED,
+    FOLLOWED,
     LASTING,
+    NOT_EVICTED,
     Counts,
     Histogram,
     HotKey,
@@ -19,6 +24,7 @@ from botocache._errors import suggestion
 from botocache._observe.document import Json, document_of
 from botocache._observe.rates import by_table, of_table, silence_of, state_of
 from botocache._observe.records import Overview
+from botocache._streams.followed import FollowedTable
 from botocache.stores.protocol import Usage
 
 MOST_PROCESSES = 20
@@ -56,10 +62,16 @@ class View(NamedTuple):
         total = overview.total
         return total if self.table is None else of_table(total, self.table)
 
+    def followed(self, overview: Overview) -> tuple[FollowedTable, ...]:
+        """Return the followed tables, or the wanted one of them."""
+        return tuple(
+            each for each in overview.followed if self.table in (None, each.table)
+        )
+
     def document(self, seen: StoreContent) -> Json:
         """Return what `--json` prints."""
         return document_of(
-            seen.overview,
+            replace(seen.overview, followed=self.followed(seen.overview)),
             self.stats(seen.overview),
             seen.usage,
             self.interval,
@@ -81,9 +93,11 @@ def show(view: View, console: Console) -> None:
     console.lines(heading_of(view, seen.overview))
     if not seen.overview.processes and not seen.overview.past_processes:
         _explain_nothing(view, console)
+        show_followed(view.followed(seen.overview), console)
         return
     if view.table is not None and not stats.tables:
         _explain_no_table(view.table, seen.overview.total, console)
+        show_followed(view.followed(seen.overview), console)
         return
     # The tables that save most come first, with all their operations together.
     order = [each.table for each in by_table(stats.tables)]
@@ -92,6 +106,7 @@ def show(view: View, console: Console) -> None:
     _show_tables(tables, console)
     _show_latency(tables, console)
     _show_reasons(tables, console)
+    show_followed(view.followed(seen.overview), console)
     _show_staleness(tables, console)
     _show_keys(view, stats.hot_keys, console)
     _show_processes(view, seen.overview, console)
@@ -163,6 +178,9 @@ def _show_totals(stats: Stats, usage: Usage, console: Console) -> None:
     throttled = f"{formats.count(total.throttled)} requests"
     if total.answered_stale:
         throttled += f"; {formats.count(total.answered_stale)} reads answered stale"
+    coalesced = f"{formats.count(total.coalesced)} reads"
+    if total.leased:
+        coalesced += f"; {formats.count(total.leased)} waited for other processes"
     console.heading("Totals")
     console.pairs(
         [
@@ -171,7 +189,7 @@ def _show_totals(stats: Stats, usage: Usage, console: Console) -> None:
             ("read units saved", saved),
             ("evictions", evictions),
             ("throttled", throttled),
-            ("coalesced", f"{formats.count(total.coalesced)} reads"),
+            ("coalesced", coalesced),
             ("store holds", _usage(usage)),
         ]
     )
@@ -270,7 +288,7 @@ def _show_staleness(tables: Sequence[TableStats], console: Console) -> None:
         number
         for each in tables
         for kind, number in each.differing.items()
-        if kind != LASTING
+        if kind not in (LASTING, FOLLOWED)
     )
     if not lasting:
         rest = f"; {formats.count(others)} differed shortly" if others else ""
@@ -278,6 +296,28 @@ def _show_staleness(tables: Sequence[TableStats], console: Console) -> None:
             "good",
             f"none of {formats.count(compared)} compared hits was stale for good{rest}",
         )
+    _show_follow_ups(tables, console)
+
+
+def _show_follow_ups(tables: Sequence[TableStats], console: Console) -> None:
+    """Show what followers of streams made of the hits that were stale."""
+    for each in by_table(tables):
+        evicted, missed = (
+            each.follow_ups.get(outcome, 0) for outcome in (EVICTED, NOT_EVICTED)
+        )
+        # Without a difference that a follower should evict, there is nothing to say.
+        if not evicted + missed:
+            continue
+        text = (
+            f"{each.table}, while it was followed: "
+            f"{formats.count(evicted)} of {formats.count(evicted + missed)} stale "
+            "entries were evicted within 10 s"
+        )
+        if missed:
+            advice = f"See the log of the follower of {each.table} for stream_failed."
+            console.finding("bad", text, advice)
+        else:
+            console.finding("good", text)
 
 
 def _show_keys(view: View, keys: Iterable[HotKey], console: Console) -> None:

@@ -140,8 +140,10 @@ class Series:
         "_evicted",
         "_expired",
         "_fills",
+        "_follow_ups",
         "_hot_keys",
         "_index_outdated",
+        "_leased",
         "_lock",
         "_miss_latency",
         "_misses",
@@ -178,8 +180,9 @@ class Series:
         self._near_latency = _Timings()
         self._store_latency = _Timings()
         self._miss_latency = _Timings()
-        self._compared = self._coalesced = 0
+        self._compared = self._coalesced = self._leased = 0
         self._differing: Counter[str] = Counter()
+        self._follow_ups: Counter[str] = Counter()
         self._stale_seconds = 0.0
 
     def __repr__(self) -> str:
@@ -331,6 +334,11 @@ class Series:
         with self._lock:
             self._coalesced += 1
 
+    def add_leased(self) -> None:
+        """Count a hit, which is counted already, on what another process has filled."""
+        with self._lock:
+            self._leased += 1
+
     def add_throttled(self) -> None:
         """Count an answer of DynamoDB that refused a request for lack of capacity."""
         with self._lock:
@@ -367,6 +375,11 @@ class Series:
             if difference is not None:
                 self._differing[difference] += 1
                 self._stale_seconds = max(self._stale_seconds, seconds)
+
+    def add_follow_up(self, outcome: str) -> None:
+        """Count what became of an entry that a follower should evict."""
+        with self._lock:
+            self._follow_ups[outcome] += 1
 
     # --- the counts of this moment -------------------------------------------------
 
@@ -407,7 +420,9 @@ class Series:
                 outdated=self._outdated,
                 index_outdated=self._index_outdated,
                 coalesced=self._coalesced,
+                leased=self._leased,
                 answered_stale=self._answered_stale,
+                follow_ups=dict(self._follow_ups),
             )
 
     def after_fork(self, lock: Lock) -> None:

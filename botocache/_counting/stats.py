@@ -30,6 +30,14 @@ LASTING: Final = "lasting"
 """What a difference is that was seen again: a writer goes around botocache."""
 
 
+FOLLOWED: Final = "followed"
+"""What a difference is that was seen while the stream of its table is followed."""
+
+EVICTED: Final = "evicted"
+NOT_EVICTED: Final = "not_evicted"
+"""What became of such an entry within the time for which a heartbeat is trusted."""
+
+
 @dataclass(frozen=True, slots=True)
 class Histogram:
     """How long calls took.
@@ -108,7 +116,9 @@ class TableStats:
     differing: those that differed, by what the difference was: `settling` (within
         `settle` of a write of ours), `unconfirmed` (seen once), `lasting` (seen again
         after `settle` seconds: a writer goes around botocache), `lasting_on_index` (the
-        same, or the index lags), `ttl_only` (writes do not evict it, by the settings).
+        same, or the index lags), `ttl_only` (writes do not evict it, by the settings),
+        `followed` (seen while the stream of the table is followed, and for less than
+        ten seconds: a follower is about to evict it).
     stale_seconds: the longest time for which a difference was seen to last.
     consistent: the part of `misses` for which the application asked for strong
         consistency, so that no entry could answer them.
@@ -118,8 +128,12 @@ class TableStats:
     index_outdated: the part of that which are queries of an index.
     coalesced: the part of `store_hits` that the store did not have yet: another read
         had asked for the same, and these waited for its answer.
+    leased: the part of `store_hits` that had missed, and waited for another process
+        that asked for the same under a lease; see `miss_leases`.
     answered_stale: the part of `misses` that DynamoDB refused, or did not answer, and
         that an entry over its TTL has answered; see `stale_if_throttled`.
+    follow_ups: entries that differed while their table was followed, by what a later
+        call found: `evicted` within ten seconds, or `not_evicted`.
     """
 
     table: str
@@ -147,7 +161,9 @@ class TableStats:
     outdated: int = 0
     index_outdated: int = 0
     coalesced: int = 0
+    leased: int = 0
     answered_stale: int = 0
+    follow_ups: Counts = field(default_factory=dict)
 
     @property
     def hits(self) -> int:
@@ -201,6 +217,38 @@ class HotKey:
 
 
 @dataclass(frozen=True, slots=True)
+class StreamStats:
+    """What this process does to follow the stream of a table.
+
+    table: its name.
+    lag: seconds since the moment before which each change has been evicted; None while
+        the process leads no part of the stream.
+    records: changes that it has read.
+    evicted: tags that it has evicted for them.
+    requests: GetRecords that it has sent.
+    gaps: times that it has evicted the table, because changes may have been missed.
+    """
+
+    table: str
+    lag: float | None = None
+    records: int = 0
+    evicted: int = 0
+    requests: int = 0
+    gaps: int = 0
+
+    def __add__(self, later: "StreamStats") -> "StreamStats":
+        """Return the sum of one follower and the next one in the same process."""
+        return StreamStats(
+            self.table,
+            later.lag,
+            self.records + later.records,
+            self.evicted + later.evicted,
+            self.requests + later.requests,
+            self.gaps + later.gaps,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Stats:
     """Counts of this process since the cache was installed.
 
@@ -220,6 +268,8 @@ class Stats:
         sees none of them.
     tables: the same and more, by table and operation.
     hot_keys: the keys with the most read units saved, the highest first.
+    streams: the tables whose streams this process follows. A sum of processes has none:
+        the ledgers on the store have all.
     """
 
     hits: int = 0
@@ -234,6 +284,7 @@ class Stats:
     failures: Counts = field(default_factory=dict)
     tables: tuple[TableStats, ...] = ()
     hot_keys: tuple[HotKey, ...] = ()
+    streams: tuple[StreamStats, ...] = ()
 
     @property
     def hit_ratio(self) -> float:
@@ -258,9 +309,10 @@ class Stats:
 
     def __add__(self, other: "Stats") -> "Stats":
         """Return the sum of two processes' counts."""
-        total = _sum(self, other, ("tables", "hot_keys"), ())
+        total = _sum(self, other, ("tables", "hot_keys", "streams"), ())
         return replace(
             total,
+            streams=(),
             tables=sum_by_table((*self.tables, *other.tables)),
             hot_keys=hottest((*self.hot_keys, *other.hot_keys)),
         )

@@ -377,8 +377,14 @@ def _send(
     stale: Delivery | None = None
     try:
         answer = pipeline(operation, arguments)
-    except Exception as error:
-        stale = deliver_stale(call, error)
+    except BaseException as error:
+        # Who keeps the traceback, as gevent does of a greenlet that was killed, keeps
+        # the ticket; but other readers may wait for it.
+        ticket = None if call is None else call.ticket
+        if isinstance(ticket, ReadTicket) and ticket.flight:
+            ticket.flight.end(answered=False)
+        if isinstance(error, Exception):
+            stale = deliver_stale(call, error)
         if stale is None:
             raise
     finally:

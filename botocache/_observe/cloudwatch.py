@@ -64,8 +64,10 @@ class CloudWatchExporter:
         groups: dict[Labels, Totals] = {}
         for (name, labels), value in growth.items():
             if self._is_new(name, labels, value):
-                is_of_table = BY_NAME[name].labels[:2] == TABLE
-                dimensions = labels[:2] if is_of_table else ()
+                # A table and an operation, a table alone, or nothing. These come first
+                # among the labels of each metric.
+                number = sum(each in TABLE for each in BY_NAME[name].labels)
+                dimensions = labels[:number]
                 groups.setdefault(dimensions, {})[name, labels] = value
         now = int(self._clock() * 1000)
         for dimensions, group in groups.items():
@@ -93,7 +95,7 @@ def _lines(
 ) -> Iterator[tuple[list[tuple[str, Labels]], str]]:
     """Yield lines, each with the series that it has.
 
-    dimensions: a table and an operation, or nothing.
+    dimensions: a table and an operation, a table, or nothing.
     now: milliseconds since the epoch.
     """
     series: list[tuple[str, Labels]] = []

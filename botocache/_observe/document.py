@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 from botocache._counting.stats import Histogram, HotKey, Stats, TableStats, sum_of
 from botocache._observe.rates import silence_of, state_of
 from botocache._observe.records import Overview, ProcessRecord
+from botocache._streams.followed import FollowedTable
 from botocache.stores.protocol import Usage
 
 Json: TypeAlias = dict[str, Any]
@@ -26,7 +27,7 @@ def document_of(
 ) -> Json:
     """Return the document.
 
-    overview: has the processes.
+    overview: has the processes, and the followed tables.
     stats: their sum, or a part of it: of one table.
     usage: of the store.
     interval: seconds between two posts of a process.
@@ -44,6 +45,49 @@ def document_of(
         ],
         "past_processes": overview.past_processes,
         "store": {"entries": usage.entries, "bytes": usage.size},
+        "followed": [followed_document(each) for each in overview.followed],
+    }
+
+
+def followed_document(followed: FollowedTable) -> Json:
+    """Return all that is known of a followed table. Times are the store's."""
+    # Lengths of time, not moments: the store's clock means nothing to readers.
+    ledger, now = followed.ledger, followed.read_at
+    return {
+        "table": followed.table,
+        "region": ledger.region,
+        "followed": followed.is_fresh,
+        "heartbeat": followed.has_heartbeat,
+        "lag": followed.lag,
+        "stream": ledger.arn,
+        "view": ledger.view,
+        "epoch": ledger.epoch,
+        "records": ledger.records,
+        "evicted": ledger.evicted,
+        "requests": ledger.requests,
+        "gaps": ledger.gaps,
+        "counted_for": followed.seconds,
+        "last_change": ledger.last_change or None,
+        "followers": [
+            {
+                "process": each.process,
+                "host": each.host,
+                "pid": each.pid,
+                "leads": len(ledger.led_by(each.process)),
+            }
+            for each in followed.followers
+        ],
+        "shards": [
+            {
+                "shard": shard.id,
+                "after": shard.after or None,
+                "lag": followed.lag_of(shard),
+                "leader": shard.leader or None,
+                "leased_for": max(0.0, shard.leased_until - now),
+                "has_ended": shard.has_ended,
+            }
+            for shard in ledger.shards
+        ],
     }
 
 
@@ -74,6 +118,7 @@ def _counts(table: TableStats) -> Json:
         "evicted": table.evicted,
         "throttled": table.throttled,
         "coalesced": table.coalesced,
+        "leased": table.leased,
         "answered_stale": table.answered_stale,
         "units_saved": table.units_saved,
         "units_estimated": table.units_estimated,
@@ -85,6 +130,7 @@ def _counts(table: TableStats) -> Json:
         },
         "compared": table.compared,
         "differing": table.differing,
+        "follow_ups": table.follow_ups,
         "stale_seconds": table.stale_seconds,
     }
 

@@ -74,6 +74,9 @@ class Metric:
 TABLE: Final = ("table", "operation")
 """The labels of all that is counted by table and operation."""
 
+STREAM: Final = ("table",)
+"""The label of what a process does to follow the stream of a table."""
+
 
 def _of_tables(read: Callable[[TableStats], Iterable[Reading]]) -> Read:
     def read_all(stats: Stats, _: Usage) -> Iterator[Reading]:
@@ -141,6 +144,19 @@ def _failures(stats: Stats, _: Usage) -> Iterator[Reading]:
 
 def _undelivered(stats: Stats, _: Usage) -> Iterator[Reading]:
     yield (), float(stats.undelivered)
+
+
+def _of_streams(name: str) -> Read:
+    """Return what reads one field of each table that this process follows."""
+
+    def read(stats: Stats, _: Usage) -> Iterator[Reading]:
+        for each in stats.streams:
+            value = getattr(each, name)
+            if value is not None:
+                # Zeros, too: a table that is followed has a series from the start on.
+                yield (each.table,), float(value)
+
+    return read
 
 
 def _usage(name: str) -> Read:
@@ -228,6 +244,14 @@ METRICS: Final = (
         _field("coalesced"),
     ),
     Metric(
+        "botocache.leased",
+        Kind.COUNTER,
+        "{request}",
+        "Hits on what another process asked for under a lease, for which they waited.",
+        TABLE,
+        _field("leased"),
+    ),
+    Metric(
         "botocache.answered_stale",
         Kind.COUNTER,
         "{request}",
@@ -299,6 +323,47 @@ METRICS: Final = (
         "Tags whose eviction has failed and is pending now.",
         (),
         _undelivered,
+    ),
+    Metric(
+        "botocache.streams.lag",
+        Kind.GAUGE,
+        "s",
+        "Time since the moment before which each change of a table has been evicted.",
+        STREAM,
+        _of_streams("lag"),
+        Join.GREATEST,
+    ),
+    Metric(
+        "botocache.streams.records",
+        Kind.COUNTER,
+        "{record}",
+        "Changes by any program that this process has read of a stream.",
+        STREAM,
+        _of_streams("records"),
+    ),
+    Metric(
+        "botocache.streams.evictions",
+        Kind.COUNTER,
+        "{tag}",
+        "Tags that this process has evicted for these changes.",
+        STREAM,
+        _of_streams("evicted"),
+    ),
+    Metric(
+        "botocache.streams.requests",
+        Kind.COUNTER,
+        "{request}",
+        "GetRecords that this process has sent, which AWS charges for.",
+        STREAM,
+        _of_streams("requests"),
+    ),
+    Metric(
+        "botocache.streams.gaps",
+        Kind.COUNTER,
+        "{gap}",
+        "Times that a table was evicted because changes may have been missed.",
+        STREAM,
+        _of_streams("gaps"),
     ),
     Metric(
         "botocache.store.entries",

@@ -9,7 +9,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple, TypeVar
 
+from botocache._cache.call_store import CallStore
 from botocache._cache.entries import EntryCodec
+from botocache._cache.heartbeats import Heartbeats
 from botocache._cache.services import services_of
 from botocache._counting.stats import Stats
 from botocache._errors import CodecError
@@ -24,6 +26,7 @@ from botocache._observe.sealing import (
     open_process,
 )
 from botocache._settings.load import Settings
+from botocache._streams.followed import FollowedTable, TrustedUntil, read_followed
 from botocache.stores.boards import board_of
 from botocache.stores.opening import open_store
 from botocache.stores.protocol import Store
@@ -38,10 +41,17 @@ class OpenBoard(NamedTuple):
 
     store: as an installation with the same settings uses it.
     codec: of its records.
+    heartbeats: of the followers of tables.
     """
 
     store: Store
     codec: EntryCodec
+    heartbeats: Heartbeats
+
+    def trusted_until(self, region: str, table: str, now: float) -> float:
+        """See TrustedUntil."""
+        # A CallStore for each: after a failure, it would skip the other tables.
+        return self.heartbeats.trusted_until(region, table, now, CallStore(self.store))
 
 
 @contextlib.contextmanager
@@ -62,29 +72,45 @@ def open_board(settings: Settings, environ: Mapping[str, str]) -> Iterator[OpenB
     # As an installation does it, with keyed names and the codec of the same keys.
     services = services_of(store, settings)
     try:
-        yield OpenBoard(services.store, services.records)
+        yield OpenBoard(services.store, services.records, services.heartbeats)
     finally:
         if not is_own:
             store.close()
 
 
 def read_overview(
-    store: Store, codec: EntryCodec, *, wall_clock: Callable[[], float] = time.time
+    store: Store,
+    codec: EntryCodec,
+    *,
+    trusted_until: TrustedUntil | None = None,
+    wall_clock: Callable[[], float] = time.time,
 ) -> Overview:
     """Return what all processes have posted on a store. Raises StoreError.
 
     store: without a Board, the overview is empty.
     codec: of the records, as `open_board` returns it.
+    trusted_until: that of `open_board`; without it, heartbeats are not looked at.
     wall_clock: seconds since the epoch.
     """
     now, board = wall_clock(), board_of(store)
     if board is None:
         return Overview(read_at=now)
-    return overview_of(board.posted(), codec, now)
+    posted = board.posted()
+    # By the store's clock, not this machine's: a lag is a difference of its moments.
+    followed = read_followed(posted, codec, store.now(), trusted_until)
+    return overview_of(posted, codec, now, followed)
 
 
-def overview_of(posted: Mapping[str, bytes], codec: EntryCodec, now: float) -> Overview:
-    """Return an overview of records. now: seconds since the epoch.
+def overview_of(
+    posted: Mapping[str, bytes],
+    codec: EntryCodec,
+    now: float,
+    followed: tuple[FollowedTable, ...] = (),
+) -> Overview:
+    """Return an overview of records.
+
+    now: seconds since the epoch.
+    followed: the tables whose ledgers are among the records.
 
     Raises StoreSkippedError if there are no keys.
     """
@@ -95,7 +121,7 @@ def overview_of(posted: Mapping[str, bytes], codec: EntryCodec, now: float) -> O
     total = Stats()
     for record in past:
         total = total + record.stats
-    known = len(processes) + len(past) + len(points)
+    known = len(processes) + len(past) + len(points) + len(followed)
     return Overview(
         processes=tuple(sorted(processes, key=_newest_first)),
         past=total,
@@ -103,6 +129,7 @@ def overview_of(posted: Mapping[str, bytes], codec: EntryCodec, now: float) -> O
         points=sum_points(point for each in points for point in each),
         read_at=now,
         unreadable=len(posted) - known,
+        followed=followed,
     )
 
 

@@ -106,6 +106,19 @@ def money(  # noqa: PLR0913 - each is a figure of its own, given by name
     return Money(on_demand, provisioned, *capacity, dax, prices.store)
 
 
+def stream_cost(prices: Prices, requests: int, seconds: float) -> float | None:
+    """Return what following a table costs a month; None if that is not known.
+
+    requests: GetRecords that were sent.
+    seconds: in which they were.
+    """
+    if seconds <= 0.0:
+        return None
+    # What AWS gives away is of an account and a region, which are not known here.
+    months = seconds / (HOURS_A_MONTH * 3600.0)
+    return requests * prices.stream_reads / 1e6 / months
+
+
 def _capacity(
     peaks: Mapping[str, Iterable[HourlyPeak]], hours: int, utilization: float
 ) -> tuple[float, float]:

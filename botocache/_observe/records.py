@@ -15,8 +15,12 @@ random: a process that finds its record merged goes on under another one.
 """
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from botocache._counting.stats import Stats
+
+if TYPE_CHECKING:  # a service that follows nothing need not load it
+    from botocache._streams.followed import FollowedTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +102,7 @@ class Overview:
     read_at: when all this was read.
     unreadable: how many records were left out, because they are damaged, forged, or
         sealed with another key.
+    followed: tables whose streams are or were followed, by their names.
     """
 
     processes: tuple[ProcessRecord, ...] = ()
@@ -106,6 +111,7 @@ class Overview:
     points: tuple[Point, ...] = ()
     read_at: float = 0.0
     unreadable: int = 0
+    followed: "tuple[FollowedTable, ...]" = ()
 
     @property
     def total(self) -> Stats:

@@ -22,6 +22,8 @@ AWS's own pages could not be read. These are second-hand, from pages that agree:
     usage.ai, April 2026, confirms the cut of November 2024 on which it rests.
 `provisioned`: calcbee.com/calculators/tech/cloud/dynamodb-capacity-calculator and
     zeonedge.com/en/blog/dynamodb-cost-optimization-on-demand-provisioned-dax-single-table.
+`stream_reads`: AWS's page of prices as it is known, 0.02 for 100,000; its Developer
+    Guide ("Evaluate your DynamoDB streams usage") says what counts, and what is free.
 `dax_node`: usage.ai/blog/aws-reserved-instances-dynamodb-dax-pricing, April 2026.
 """
 
@@ -37,6 +39,7 @@ class Prices:
     dax_nodes: how many nodes a cluster has.
     dax_type: of these nodes.
     store: of the server that holds the entries, a month; 0 for a store on disk.
+    stream_reads: of a million requests to DynamoDB Streams (GetRecords).
     currency: of all prices.
     region: that the prices are of.
     as_of: when they were looked up.
@@ -49,6 +52,7 @@ class Prices:
     dax_nodes: float = 3
     dax_type: str = "dax.t3.small"
     store: float = 0.0
+    stream_reads: float = 0.2
     currency: str = "USD"
     region: str = DEFAULT_REGION
     as_of: str = DEFAULT_DATE

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Final
 
 from botocache._cache.worker import Start, Worker
+from botocache._counting.stats import StreamStats
 from botocache._errors import pass_on
 from botocache._exits import deliver_at_exit
 from botocache._forks import hold_during_fork, renew_after_fork
@@ -28,7 +29,8 @@ MOST_EMBEDDED = 2
 """Processes of a service that follow a table: one, and one that is ready to go on."""
 
 RETRY = 30.0
-"""Seconds after which a follower is made again that could not be made."""
+"""Seconds after which a follower is made again that could not be made, or that raised.
+"""
 
 _PATIENCE = 0.5
 """Seconds to wait for the thread to end; it may be waiting for DynamoDB."""
@@ -51,8 +53,10 @@ class EmbeddedFollower:
         self._make: Final = make
         self._now: Final = now
         self._follower: Follower | None = None
+        self._ended: dict[str, StreamStats] = {}
         self._worker: Final = Worker(self._work, 0.0, start, NAME)
         self._is_registered = self._was_at_work = False
+        self._trouble = ""
         self._turn = threading.Lock()
         renew_after_fork(self, EmbeddedFollower._renew)
         hold_during_fork(self, EmbeddedFollower._pause, EmbeddedFollower._go_on)
@@ -68,6 +72,16 @@ class EmbeddedFollower:
                 deliver_at_exit(self)
             self._worker.wake()
 
+    def stream_stats(self) -> tuple[StreamStats, ...]:
+        """See StreamCompanion."""
+        follower, ended = self._follower, self._ended
+        if follower is None:
+            return tuple(ended.values())
+        return tuple(
+            ended[each.table] + each if each.table in ended else each
+            for each in follower.stream_stats()
+        )
+
     def rest(self) -> None:
         """Give the shards back to others, and end the thread. The next call goes on."""
         self._worker.stop(_PATIENCE)
@@ -75,9 +89,13 @@ class EmbeddedFollower:
         if not self._turn.acquire(timeout=_PATIENCE):
             return
         try:
-            follower, self._follower = self._follower, None
-            if follower is not None:
-                follower.release()
+            if self._follower is not None:
+                self._follower.release()
+                # The process exports at its end, after this; and the next follower
+                # counts from nothing, but a counter must not fall.
+                ended = self.stream_stats()
+                self._follower = None
+                self._ended = {each.table: each for each in ended}
         finally:
             self._turn.release()
 
@@ -92,10 +110,20 @@ class EmbeddedFollower:
                 if self._follower is None:
                     self._follower = self._make()
                 self._worker.interval = self._follower.step(self._now())
+            self._trouble = ""
         except Exception as error:  # noqa: BLE001 - the thread has no caller
-            log.warning(_NOT_FOLLOWED, describe(pass_on(error)))
+            described = describe(pass_on(error))
+            # Without a thread it was told to end, and the store may be closed.
+            if self._worker.is_at_work:
+                self._complain(described)
             self._worker.interval = RETRY
         return True
+
+    def _complain(self, trouble: str) -> None:
+        """Log what is wrong, once until something else is."""
+        if trouble != self._trouble:
+            self._trouble = trouble
+            log.warning(_NOT_FOLLOWED, trouble)
 
     def _pause(self) -> None:
         self._was_at_work = self._worker.is_at_work
@@ -109,6 +137,7 @@ class EmbeddedFollower:
     def _renew(self) -> None:
         # Its parent leads what this follower leads: the child begins as another one.
         self._follower = None
+        self._ended = {}
         self._turn = threading.Lock()
         self._worker.renew()
         self._is_registered = False

@@ -6,11 +6,14 @@ of many shards.
 """
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from typing import Final, TypeAlias
 
+from botocache._counting.stats import StreamStats
 from botocache._errors import pass_on, shows
+from botocache._log import text_of
 from botocache._streams.shard_reader import ShardReader
 from botocache._streams.source import StreamError
 from botocache._streams.table_follower import TableFollower
@@ -29,9 +32,22 @@ Fetch: TypeAlias = Callable[[Sequence[ShardReader]], list[Outcome]]
 """Lets readers read; returns those that are done, each with its error if it failed."""
 
 
+_LONGEST_TURN = 1.0
+"""Seconds after which `fetch_in_turn` begins no other request."""
+
+
 def fetch_in_turn(readers: Sequence[ShardReader]) -> list[Outcome]:
-    """Let readers read one after the other, in this thread."""
-    return [(reader, _read(reader)) for reader in readers]
+    """Let readers read one after the other, in this thread.
+
+    When requests take long, the rest waits for a later call: leases must be renewed.
+    """
+    outcomes: list[Outcome] = []
+    end = time.monotonic() + _LONGEST_TURN
+    for reader in readers:
+        outcomes.append((reader, _read(reader)))
+        if time.monotonic() > end:
+            break
+    return outcomes
 
 
 def _read(reader: ShardReader) -> StreamError | None:
@@ -39,6 +55,8 @@ def _read(reader: ShardReader) -> StreamError | None:
         reader.read()
     except StreamError as error:
         return error
+    except Exception as error:  # noqa: BLE001 - a thread must not end: no other reads
+        return StreamError(f"an answer cannot be read: {text_of(pass_on(error))}")
     return None
 
 
@@ -100,11 +118,16 @@ class Follower:
     def __repr__(self) -> str:
         return f"<Follower {[*self.tables]}>"
 
+    def stream_stats(self) -> tuple[StreamStats, ...]:
+        """Return what this process has done, for each table. Any thread may ask."""
+        return tuple(table.stats() for table in self.tables)
+
     def step(self, now: float) -> float:
         """Do what is due; return the seconds until more is. Raises nothing of ours.
 
         now: in seconds on the store's clock.
         """
+        began = time.monotonic()
         due = [reader for table in self.tables for reader in table.due(now)]
         failures = {
             reader: error for reader, error in self._fetch(due) if error is not None
@@ -117,7 +140,9 @@ class Follower:
             table.evict(readers)
             table.beat()
         next_due = min((table.next_due() for table in self.tables), default=now)
-        return min(max(0.0, next_due - now), LONGEST_WAIT)
+        # `now` was before the requests, which take time.
+        pause = next_due - now - (time.monotonic() - began)
+        return min(max(0.0, pause), LONGEST_WAIT)
 
     def run(self, now: Callable[[], float], wait: Callable[[float], bool]) -> None:
         """Follow until `wait` returns True, and give the leases back then.

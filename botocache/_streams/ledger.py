@@ -30,6 +30,7 @@ from botocache._cache.entries import EntryCodec
 from botocache._cache.sealed import seal, unseal
 from botocache._digests import digest
 from botocache._errors import CodecError
+from botocache._streams.source import Shard
 
 LEASE = 5.0
 """Seconds for which a lease is good. Another follower takes over after that."""
@@ -44,6 +45,8 @@ MOST_SHARDS = 4000
 """Shards of a frontier. The record of more would be larger than a board takes."""
 
 _LONGEST_TEXT = 2048
+
+_LARGEST_NUMBER = 2**53
 
 _PREFIX = "stream-"
 
@@ -96,6 +99,8 @@ class FollowerSeen:
 class Ledger:
     """The record of a followed table.
 
+    region: of DynamoDB. A store may serve clients of several, which have a table of one
+        name each.
     arn: of its stream.
     view: what its records show; see Stream.
     epoch: a random id, another one for each epoch.
@@ -105,6 +110,10 @@ class Ledger:
     gaps: epochs that began because changes may have been missed.
     last_change: when DynamoDB made the newest change that was read, in seconds since
         the epoch of Unix; 0.0 if none was.
+    requests: GetRecords that were sent, which AWS charges for.
+    counted_since: when the ledger began, in seconds on the store's clock; 0.0 if that
+        is not known.
+    region: of DynamoDB; "" if it is not known.
     """
 
     table: str
@@ -117,6 +126,9 @@ class Ledger:
     evicted: int = 0
     gaps: int = 0
     last_change: float = 0.0
+    requests: int = 0
+    counted_since: float = 0.0
+    region: str = ""
 
     @property
     def followed_until(self) -> float:
@@ -148,6 +160,7 @@ def begin_epoch(  # noqa: PLR0913 - what an epoch consists of
     former: Ledger | None,
     *,
     table: str,
+    region: str,
     arn: str,
     view: str,
     epoch: str,
@@ -171,7 +184,9 @@ def begin_epoch(  # noqa: PLR0913 - what an epoch consists of
         )
         for shard in shards
     )
-    new = Ledger(table, arn, view, epoch, places, (leader,))
+    new = Ledger(
+        table, arn, view, epoch, places, (leader,), counted_since=now, region=region
+    )
     if former is None:
         return new
     return replace(
@@ -181,6 +196,8 @@ def begin_epoch(  # noqa: PLR0913 - what an epoch consists of
         evicted=former.evicted,
         gaps=former.gaps + 1,
         last_change=former.last_change,
+        requests=former.requests,
+        counted_since=former.counted_since or now,
     )
 
 
@@ -211,6 +228,20 @@ def advance(ledger: Ledger, process: str, progress: Mapping[str, Progress]) -> L
                 place = ShardPlace(child, is_whole=True, followed_until=until)
                 shards.setdefault(child, place)
     return replace(ledger, shards=tuple(shards.values()))
+
+
+def without_future(ledger: Ledger, now: float) -> Ledger:
+    """Return the ledger without moments that the store's clock has not reached.
+
+    They are from before it was set back, and say nothing about its time now.
+    """
+    if not any(shard.followed_until > now for shard in ledger.shards):
+        return ledger
+    shards = tuple(
+        replace(shard, followed_until=0.0) if shard.followed_until > now else shard
+        for shard in ledger.shards
+    )
+    return replace(ledger, shards=shards)
 
 
 def lease(ledger: Ledger, me: FollowerSeen, now: float) -> Ledger:
@@ -254,7 +285,8 @@ def release(ledger: Ledger, process: str) -> Ledger:
 
 def is_free(shard: ShardPlace, now: float) -> bool:
     """Return whether a shard has no leader at a moment of the store's clock."""
-    # A lease that lies further ahead than any can have been given is damage.
+    # A lease that lies further ahead than any can have been given is damage, or of
+    # before the store's clock was set back.
     return not shard.leader or not now < shard.leased_until <= now + 2 * LEASE
 
 
@@ -263,6 +295,34 @@ def has_gap(ledger: Ledger, now: float) -> bool:
     return any(
         is_free(shard, now) and not shard.can_be_resumed for shard in ledger.shards
     )
+
+
+def strays(ledger: Ledger, shards: Sequence[Shard]) -> frozenset[str]:
+    """Return the open shards that the frontier does not lead to.
+
+    shards: of the stream, as DynamoDB shows them.
+
+    A shard of the frontier stands for those that go on from it, and for those that it
+    goes on from: these were read to their ends.
+    """
+    parents = {shard.id: shard.parent for shard in shards}
+    frontier = {shard.id for shard in ledger.shards}
+    covered = set(frontier)
+    for each in frontier:
+        at = parents.get(each, "")
+        while at and at not in covered:
+            covered.add(at)
+            at = parents.get(at, "")
+    found: set[str] = set()
+    for shard in shards:
+        if shard.is_closed or shard.id in covered:
+            continue
+        at = shard.parent
+        while at and at not in frontier:
+            at = parents.get(at, "")
+        if not at:
+            found.add(shard.id)
+    return frozenset(found)
 
 
 def may_join(ledger: Ledger, process: str, now: float, most: int) -> bool:
@@ -286,9 +346,9 @@ def _others_seen(ledger: Ledger, process: str, now: float) -> tuple[FollowerSeen
 # --- bytes -------------------------------------------------------------------------
 
 
-def ledger_name(table: str) -> str:
+def ledger_name(region: str, table: str) -> str:
     """Return the name of a table's ledger on the board."""
-    return _PREFIX + digest("stream", table).hex()
+    return _PREFIX + digest("stream", region, table).hex()
 
 
 def is_ledger(name: str) -> bool:
@@ -301,19 +361,21 @@ def seal_ledger(codec: EntryCodec, ledger: Ledger, now: float) -> bytes:
 
     Raises StoreSkippedError if there are no keys, and CodecError if it is too large.
     """
-    return seal(codec, ledger_name(ledger.table), ledger, now, LIFE)
+    name = ledger_name(ledger.region, ledger.table)
+    return seal(codec, name, ledger, now, LIFE)
 
 
 def open_ledger(codec: EntryCodec, name: str, sealed: bytes) -> Ledger:
     """Return a ledger. Raises CodecError or StoreSkippedError."""
     ledger = unseal(codec, name, sealed, _decode)
-    if ledger_name(ledger.table) != name:
+    if ledger_name(ledger.region, ledger.table) != name:
         raise CodecError("a ledger is of another table")
-    texts = (ledger.table, ledger.arn, ledger.view, ledger.epoch)
+    texts = (ledger.table, ledger.arn, ledger.view, ledger.epoch, ledger.region)
     shards = [text for shard in ledger.shards for text in (shard.id, shard.after)]
     _check_texts((*texts, *shards, *(each.host for each in ledger.followers)))
     if not 0 < len(ledger.shards) <= MOST_SHARDS:
         raise CodecError("a ledger has an impossible number of shards")
+    _check_numbers(ledger)
     return ledger
 
 
@@ -322,6 +384,16 @@ def _check_texts(texts: Sequence[str]) -> None:
     for text in texts:
         if len(text) > _LONGEST_TEXT or not text.isprintable():
             raise CodecError("a ledger has an impossible name")
+
+
+def _check_numbers(ledger: Ledger) -> None:
+    """Raise CodecError at what no follower writes: NaN, and what no clock shows."""
+    # Written so that it is false for NaN, with which no comparison is true.
+    moments = [at for s in ledger.shards for at in (s.followed_until, s.leased_until)]
+    counts = (ledger.records, ledger.evicted, ledger.gaps, ledger.requests)
+    numbers = (*moments, *counts, ledger.last_change, ledger.counted_since)
+    if not all(0 <= number <= _LARGEST_NUMBER for number in numbers):
+        raise CodecError("a ledger has an impossible number")
 
 
 _decode = msgspec.msgpack.Decoder(Ledger).decode

@@ -7,12 +7,12 @@ the reader stays where it is: a page whose evictions fail is not lost.
 from collections.abc import Callable
 from typing import Final
 
+from botocache._streams.changes import sequence_number_of
 from botocache._streams.ledger import Progress, ShardPlace
 from botocache._streams.source import (
     IteratorExpiredError,
     Page,
     RecordsTrimmedError,
-    StreamError,
     StreamForbiddenError,
     StreamGoneError,
     StreamSource,
@@ -37,6 +37,9 @@ UNSURE_PAGES = 5
 DynamoDB may return an empty page though records are to come.
 """
 
+_KEPT = 23 * 3600.0
+"""Seconds for which records are kept for certain: DynamoDB says 24 hours."""
+
 _SLACK = 1.0
 """Seconds. Streams know the time of a change to the second."""
 
@@ -58,9 +61,11 @@ class ShardReader:
     wall_clock: seconds since the epoch; used where DynamoDB does not say its own time.
 
     due_at: when to read the next page, in seconds on the store's clock.
+    read_at: when a request succeeded last, on the same clock; at first, when it began.
     page: that was read and is not concluded; None if there is none.
     has_gap: changes were missed, and cannot be read any more.
     children: the shards that go on, once `has_ended`; empty while none is known.
+    requests: GetRecords that it has sent. Only `read` changes it.
     """
 
     def __init__(  # noqa: PLR0913 - a reader consists of these
@@ -75,11 +80,14 @@ class ShardReader:
     ) -> None:
         self.id: Final = place.id
         self.due_at = 0.0
+        self.read_at = now()
         self.page: Page | None = None
         self.has_gap = False
         self.has_ended = place.has_ended
         self.children: tuple[str, ...] = ()
         self.last_change = 0.0
+        self.requests = 0
+        self._reported = 0
         self._source: Final = source
         self._arn: Final = arn
         self._now: Final = now
@@ -104,6 +112,17 @@ class ShardReader:
             self._after, self._followed_until, self.has_ended, self.children
         )
 
+    @property
+    def can_be_resumed(self) -> bool:
+        """Whether another follower could go on here. See ShardPlace."""
+        return self._is_whole or bool(self._after)
+
+    def new_requests(self) -> int:
+        """Return how many GetRecords it has sent since the last call of this."""
+        # Another thread may be in `read`, so `requests` is not set back.
+        new, self._reported = self.requests - self._reported, self.requests
+        return new
+
     def read(self) -> None:
         """Read the next page, or look for the shards that go on after the end.
 
@@ -122,10 +141,11 @@ class ShardReader:
         except (StreamThrottledError, StreamForbiddenError):
             self._wait(LONGEST_PAUSE)
             raise
-        except StreamError:
+        except Exception:
             self._wait(LONGEST_PAUSE)
             self._note_failure()
             raise
+        self.read_at = self._now()
 
     def _note_failure(self) -> None:
         """Open the shard again after some failures: its iterator may be the reason."""
@@ -133,7 +153,7 @@ class ShardReader:
         if self._failures < _MOST_FAILURES or self.has_ended:
             return
         self._failures, self._iterator = 0, None
-        self.has_gap = not (self._after or self._is_whole)
+        self.has_gap = not self.can_be_resumed
 
     def conclude(self) -> None:
         """Go on behind the page, whose evictions have succeeded."""
@@ -142,7 +162,7 @@ class ShardReader:
             return
         self._iterator, self._failures = page.next_iterator, 0
         if page.records:
-            self._after = _last_number(page) or self._after
+            self._after = sequence_number_of(page.records[-1]) or self._after
             self.last_change = max(self.last_change, page.created_at or 0.0)
             lag = self._lag_of(page)
             self._unsure = 0 if lag < _RECENT else UNSURE_PAGES
@@ -160,17 +180,22 @@ class ShardReader:
             self.has_ended, self.due_at, self._pause = True, 0.0, BUSY_PAUSE
 
     def _note_followed(self, until: float) -> None:
+        # A moment of the future is of a clock that was set back.
+        if self._followed_until > self._now():
+            self._followed_until = 0.0
         self._followed_until = max(self._followed_until, until)
 
     def _next_page(self) -> Page:
         if self._iterator is None:
             self._iterator = self._open()
         try:
+            self.requests += 1
             return self._source.read(self._iterator)
         except IteratorExpiredError:
             # Once: an iterator that expires at once does not become better.
             self._iterator = None
             self._iterator = self._open()
+            self.requests += 1
             return self._source.read(self._iterator)
 
     def _open(self) -> str:
@@ -178,6 +203,11 @@ class ShardReader:
         if self._after:
             return self._source.open_after(self._arn, self.id, self._after)
         if self._is_whole:
+            # DynamoDB does not say that the oldest record is not the first one.
+            if self._now() - self._followed_until > _KEPT:
+                raise RecordsTrimmedError(
+                    f"shard {self.id!r} may have lost its first records"
+                )
             return self._source.open_oldest(self._arn, self.id)
         raise RecordsTrimmedError(
             f"shard {self.id!r} had no record yet, so it cannot be opened again at the "
@@ -203,8 +233,3 @@ class ShardReader:
             return self._began - self._followed_until  # nothing is known
         now = page.answered_at
         return max(0.0, (self._wall_clock() if now is None else now) - page.created_at)
-
-
-def _last_number(page: Page) -> str:
-    number = page.records[-1].get("dynamodb", {}).get("SequenceNumber", "")
-    return number if isinstance(number, str) else ""

@@ -15,23 +15,22 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Final, NamedTuple
 
-from botocache._cache.call_store import CallStore
-from botocache._cache.pending_evictions import TAGS_PER_EVICTION
 from botocache._cache.services import CacheServices
+from botocache._counting.stats import StreamStats
 from botocache._dynamodb.values import table_name
 from botocache._errors import CodecError, shows
 from botocache._log import log, text_of
 from botocache._streams import ledger as ledgers
-from botocache._streams.changes import change_of, eviction_of, tags_of, tags_of_table
 from botocache._streams.ledger import LEASE, FollowerSeen, Ledger
+from botocache._streams.page_evictions import PageEvictions
 from botocache._streams.shard_reader import ShardReader
 from botocache._streams.source import (
-    Page,
     Stream,
     StreamError,
     StreamGoneError,
     StreamSource,
 )
+from botocache._streams.troubles import Troubles
 from botocache.stores.protocol import Board
 
 BEAT = 1.0
@@ -41,10 +40,26 @@ LOOK = 10.0
 """Seconds between two looks of a follower that stands by; half as many at least."""
 
 CHECK = 60.0
-"""Seconds between two looks whether the stream is still switched on."""
+"""Seconds between two looks whether the stream is still switched on.
+
+And whether it has a shard that no follower reads: DynamoDB may show a shard that goes
+on from another one later than its sibling.
+"""
 
 RETRY = 5.0
-"""Seconds after which an epoch is tried again that could not begin."""
+"""Seconds from the begin of an epoch to the next, at least. Each one evicts the table.
+
+Twice as many after each one, until all has been well for some time.
+"""
+
+LONGEST_RETRY = 80.0
+"""Seconds from one attempt to begin an epoch to the next, at most."""
+
+PAUSE = 0.5
+"""Seconds after which an eviction is tried again that the store failed to do."""
+
+HOPELESS = 30.0
+"""Seconds without a page of any shard, after which others may try to read them."""
 
 _ATTEMPTS = 5
 """Times that a change of the ledger is tried while others change it."""
@@ -77,6 +92,16 @@ class Identity(NamedTuple):
         return FollowerSeen(self.process, self.host, self.pid, now + LEASE)
 
 
+@shows("records", "evicted", "requests", "gaps")
+class Counts(NamedTuple):
+    """What a follower has done in a table. See Ledger, which has the sums of all."""
+
+    records: int = 0
+    evicted: int = 0
+    requests: int = 0
+    gaps: int = 0
+
+
 class TableFollower:
     """Follows one table. One thread at a time may use it.
 
@@ -92,7 +117,8 @@ class TableFollower:
     table: its name.
     readers: of the shards that this process leads, by their ids.
     ledger: as it was seen last; None before the first beat.
-    trouble: the sentence of what failed last; "" if nothing does.
+    troubles: what fails.
+    counts: of this process, since it began to follow.
     """
 
     def __init__(  # noqa: PLR0913 - a follower consists of these
@@ -111,31 +137,41 @@ class TableFollower:
         self.table: Final = table_name(table)
         self.readers: dict[str, ShardReader] = {}
         self.ledger: Ledger | None = None
-        self.trouble = ""
+        self.counts = Counts()
         self._region: Final = region
         self._source: Final = source
-        self._store: Final = services.store
-        self._evictions: Final = services.evictions
         self._heartbeats: Final = services.heartbeats
         self._codec: Final = services.records
-        self._settle: Final = services.settings.settle
-        self._is_precise: Final = services.settings.precise_index_eviction
         self._board: Final = board
         self._parameter: Final = table
-        self._name: Final = ledgers.ledger_name(self.table)
+        self._name: Final = ledgers.ledger_name(region, self.table)
         self._me: Final = identity
         self._most: Final = most
         self._wall_clock: Final = wall_clock
         self._random: Final = random
         self._now: Final = services.store.now
+        self.troubles: Final = Troubles(self.table, self._now)
+        self._evictions: Final = PageEvictions(self.table, services, self.troubles)
         self._sealed: bytes | None = None
         self._epoch = ""  # of the readers
         self._next_beat = self._next_check = self._next_epoch = 0.0
-        self._posted_until = 0.0
-        self._records = self._evicted = 0  # since the last change of the ledger
+        self._next_eviction = 0.0
+        self._retry = RETRY
+        self._posted_until = self._written_until = 0.0
+        self._strays: frozenset[str] = frozenset()
+        self._written = Counts()  # those that the ledger has
 
     def __repr__(self) -> str:
         return f"<TableFollower {self.table!r} leads {len(self.readers)} shards>"
+
+    def stats(self) -> StreamStats:
+        """Return what this process has done, and how far behind the table is."""
+        lag = None
+        # A process that stands by does not know it. By what was written last, also
+        # while the store or the stream fails: then the lag grows, as it should.
+        if self.readers:
+            lag = max(0.0, self._now() - self._written_until)
+        return StreamStats(self.table, lag, *self.counts)
 
     def check(self) -> Stream:
         """Return the stream of the table. Raises StreamError if it has none."""
@@ -147,67 +183,68 @@ class TableFollower:
     # --- records ---------------------------------------------------------------------
 
     def due(self, now: float) -> list[ShardReader]:
-        """Return the readers that should read now."""
-        return [
+        """Return the readers that should read now, in the order of their times."""
+        due = [
             reader
             for reader in self.readers.values()
-            if reader.due_at <= now and reader.page is None and not reader.children
+            if _is_over(reader.due_at, now)
+            and reader.page is None
+            and not reader.children
         ]
+        return sorted(due, key=lambda reader: reader.due_at)
 
     def next_due(self) -> float:
         """Return when something is to be done, in seconds on the store's clock."""
-        reads = [r.due_at for r in self.readers.values() if not r.children]
+        reads = [
+            # A page that could not be evicted waits for the store.
+            r.due_at if r.page is None else self._next_eviction
+            for r in self.readers.values()
+            if not r.children
+        ]
         return min((self._next_beat, *reads))
 
     def note_failure(self, error: StreamError) -> None:
         """Note that a reader has failed; the log says so once for each trouble."""
-        self._complain(text_of(error))
+        self.troubles.note(text_of(error))
 
     def evict(self, readers: Iterable[ShardReader]) -> bool:
         """Evict what has been read; return False if the store failed.
 
         The readers keep their pages then, and the next call tries again.
         """
+        # An iterator would be used up by the first of these two.
+        readers = [*readers]
+        self._count(requests=sum(reader.new_requests() for reader in readers))
         waiting = [reader for reader in readers if reader.page is not None]
         if not waiting:
             return True
-        tags: dict[bytes, None] = {}
-        records = 0
-        for reader in waiting:
-            if reader.page is not None:
-                records += len(reader.page.records)
-                tags.update(dict.fromkeys(self._tags_of(reader.page)))
-        if not self._evict_tags([*tags]):
+        if not _is_over(self._next_eviction, self._now()):
             return False
-        self._records += records
-        self._evicted += len(tags)
+        pages = [reader.page for reader in waiting if reader.page is not None]
+        tags = self._evictions.tags_of(pages)
+        if not self._evictions.evict(tags):
+            self._next_eviction = self._now() + PAUSE
+            return False
+        records = sum(len(page.records) for page in pages)
+        self._count(records=records, evicted=len(tags))
         for reader in waiting:
+            could_be_resumed = reader.can_be_resumed
             reader.conclude()
+            if reader.can_be_resumed and not could_be_resumed:
+                # At once: until it is in the ledger, who takes over evicts the table.
+                self._next_beat = 0.0
         return True
 
-    def _tags_of(self, page: Page) -> list[bytes]:
-        tags: list[bytes] = []
-        for record in page.records:
-            try:
-                change = change_of(record, self.table)
-                tags += tags_of(change, precise=self._is_precise)
-            except ValueError as error:  # noqa: PERF203 - each record may be damaged
-                self._complain(f"a record is damaged: {text_of(error)}")
-                tags += tags_of_table(self.table)
-        return tags
-
-    def _evict_tags(self, tags: list[bytes]) -> bool:
-        # One for all: once the store has failed, the rest need not wait for it, too.
-        store = CallStore(self._store)
-        try:
-            for at in range(0, len(tags), TAGS_PER_EVICTION):
-                some = tags[at : at + TAGS_PER_EVICTION]
-                store.restart()
-                self._evictions.evict_or_raise(eviction_of(some, self._settle), store)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the page is kept
-            self._complain(f"the store failed: {text_of(error)}")
-            return False
-        return True
+    def _count(
+        self, records: int = 0, evicted: int = 0, requests: int = 0, gaps: int = 0
+    ) -> None:
+        before = self.counts
+        self.counts = Counts(
+            before.records + records,
+            before.evicted + evicted,
+            before.requests + requests,
+            before.gaps + gaps,
+        )
 
     # --- the ledger ------------------------------------------------------------------
 
@@ -217,13 +254,13 @@ class TableFollower:
         Does nothing before it is due.
         """
         now = self._now()
-        if now < self._next_beat:
+        if not _is_over(self._next_beat, now):
             return
         self._next_beat = now + BEAT
         try:
             self._beat(now)
         except Exception as error:  # noqa: BLE001 - the follower goes on, and tries again
-            self._complain(text_of(error))
+            self.troubles.note(text_of(error))
 
     def release(self) -> None:
         """Give back what this process leads, so that others need not wait for it."""
@@ -238,12 +275,17 @@ class TableFollower:
                 ):
                     break
         except Exception as error:  # noqa: BLE001 - its leases end by themselves
-            self._complain(text_of(error))
+            self.troubles.note(text_of(error))
         self._forget()
 
     def _beat(self, now: float) -> None:
         if any(reader.has_gap for reader in self.readers.values()):
             self._begin_epoch(now)
+            return
+        if self._is_hopeless(now):
+            # Its network may be at fault, or its credentials. Others may have better.
+            self.release()
+            self._next_beat = now + LOOK
             return
         me = self._me.seen(now)
         for _ in range(_ATTEMPTS):
@@ -263,8 +305,17 @@ class TableFollower:
             if self._write(new):
                 self._adopt(new, {})
                 self._check_stream(now)
+                if self.troubles.are_over():
+                    self._retry = RETRY
                 return
-        self._complain("other followers change the ledger all the time")
+        self.troubles.note("other followers change the ledger all the time")
+
+    def _is_hopeless(self, now: float) -> bool:
+        """Return whether this process leads shards, and cannot read any of them."""
+        readers = self.readers.values()
+        if not readers or any(r.page is not None or r.children for r in readers):
+            return False  # what was read waits for the store
+        return now > max(reader.read_at for reader in readers) + HOPELESS
 
     def _current_ledger(self) -> Ledger | None:
         """Return the ledger as this process has left it, or else as it is now."""
@@ -277,7 +328,7 @@ class TableFollower:
                 self.ledger = ledgers.open_ledger(self._codec, self._name, found)
             except CodecError as error:
                 # No follower can use it. A new epoch takes its place.
-                self._complain(f"the ledger is damaged: {text_of(error)}")
+                self.troubles.note(f"the ledger is damaged: {text_of(error)}")
                 return None
             if self.ledger.epoch != self._epoch:
                 self.readers.clear()  # what they have read counts for nothing
@@ -286,12 +337,15 @@ class TableFollower:
 
     def _advanced(self, ledger: Ledger) -> Ledger:
         """Return the ledger with what this process has done since its last change."""
+        ledger = ledgers.without_future(ledger, self._now())
         progress = {reader.id: reader.progress for reader in self.readers.values()}
         changes = [reader.last_change for reader in self.readers.values()]
+        counts, written = self.counts, self._written
         return replace(
             ledgers.advance(ledger, self._me.process, progress),
-            records=ledger.records + self._records,
-            evicted=ledger.evicted + self._evicted,
+            records=ledger.records + counts.records - written.records,
+            evicted=ledger.evicted + counts.evicted - written.evicted,
+            requests=ledger.requests + counts.requests - written.requests,
             last_change=max((ledger.last_change, *changes)),
         )
 
@@ -306,7 +360,7 @@ class TableFollower:
         if not self._board.merge(parts, self._name, sealed, ledgers.LIFE):
             return False
         self._sealed, self.ledger, self._epoch = sealed, new, new.epoch
-        self._records = self._evicted = 0
+        self._written = self.counts
         return True
 
     def _adopt(self, ledger: Ledger, iterators: Mapping[str, str]) -> None:
@@ -314,6 +368,7 @@ class TableFollower:
 
         iterators: of shards that were opened behind their newest records.
         """
+        self._written_until = ledger.followed_until
         led = {shard.id: shard for shard in ledger.led_by(self._me.process)}
         for shard in [*self.readers]:
             if shard not in led:
@@ -329,8 +384,10 @@ class TableFollower:
                     wall_clock=self._wall_clock,
                 )
         # After the write: who reads this trusts that others go on from there.
-        if self.readers and ledger.followed_until > self._posted_until:
-            until = ledger.followed_until
+        until = ledger.followed_until
+        if self._posted_until > self._now():  # the store's clock was set back
+            self._posted_until = 0.0
+        if self.readers and until > self._posted_until:
             self._heartbeats.post(self._region, self.table, until)
             self._posted_until = until
 
@@ -338,9 +395,10 @@ class TableFollower:
 
     def _begin_epoch(self, now: float) -> None:
         """Evict the table, with all open shards opened behind their newest records."""
-        if now < self._next_epoch:
+        if not _is_over(self._next_epoch, now, LONGEST_RETRY):
             return
         self._next_epoch = now + RETRY
+        former = self._epoch
         stream = self.check()
         shards = [s.id for s in self._source.shards(stream.arn) if not s.is_closed]
         # First: what is changed from now on is read. Then the eviction covers all that
@@ -348,59 +406,80 @@ class TableFollower:
         opened = {
             shard: self._source.open_latest(stream.arn, shard) for shard in shards
         }
-        if not opened:
-            raise StreamError("the stream has no open shard")
+        if not 0 < len(opened) <= ledgers.MOST_SHARDS:
+            raise StreamError(f"the stream has {len(opened)} open shards")
         until = self._now()
-        if not self._evict_tags([*tags_of_table(self.table)]):
+        if not self._evictions.evict_table():
             return
-        new = ledgers.begin_epoch(
-            self._current_ledger(),
-            table=self.table,
-            arn=stream.arn,
-            view=stream.view,
-            epoch=self._random(8).hex(),
-            shards=opened,
-            leader=self._me.seen(self._now()),
-            now=self._now(),
-            followed_until=until,
-        )
-        self.readers.clear()
-        if self._write(new):
-            log.info(_BEGUN, self.table, len(opened))
-            self._next_epoch = 0.0
-            self.trouble = ""
-            self._adopt(new, opened)
+        self._next_epoch = now + self._retry
+        self._retry = min(2 * self._retry, LONGEST_RETRY)
+        for _ in range(_ATTEMPTS):
+            # Anew: others change it every second. What they change is of no more use,
+            # unless one of them has begun an epoch, too.
+            self.ledger = None
+            found = self._current_ledger()
+            if found is not None and found.epoch != former:
+                return
+            new = ledgers.begin_epoch(
+                found,
+                table=self.table,
+                region=self._region,
+                arn=stream.arn,
+                view=stream.view,
+                epoch=self._random(8).hex(),
+                shards=opened,
+                leader=self._me.seen(self._now()),
+                now=self._now(),
+                followed_until=until,
+            )
+            if self._write(new):
+                self._count(gaps=found is not None)
+                log.info(_BEGUN, self.table, len(opened))
+                self.readers.clear()
+                self._adopt(new, opened)
+                return
 
     def _check_stream(self, now: float) -> None:
         """Begin a new epoch if the stream was switched off and another one is on."""
         has_lost = any(r.has_ended and not r.children for r in self.readers.values())
-        if self.ledger is None or now < self._next_check:
+        if self.ledger is None or not _is_over(self._next_check, now):
             return
         self._next_check = now + (RETRY if has_lost else CHECK)
         leads_first = self.ledger.shards[0].id in self.readers
-        if not (leads_first or has_lost) or self._source.is_enabled(self.ledger.arn):
+        if not (leads_first or has_lost):
             return
-        self.check()  # raises if there is none
-        self._begin_epoch(now)
+        if not self._source.is_enabled(self.ledger.arn):
+            self.check()  # raises if there is none
+            self._begin_epoch(now)
+        elif leads_first and self._has_strays(self.ledger):
+            self.troubles.note("shards came up that no follower knew of")
+            self._begin_epoch(now)
 
-    # --- troubles --------------------------------------------------------------------
+    def _has_strays(self, ledger: Ledger) -> bool:
+        """Return whether two looks have found a shard that no follower reads.
+
+        Two, because DynamoDB may show a shard as open that has just ended.
+        """
+        found = ledgers.strays(ledger, self._source.shards(ledger.arn))
+        again, self._strays = found & self._strays, found
+        return bool(again)
 
     def _forget(self) -> None:
         self.readers.clear()
         self.ledger = None
 
-    def _complain(self, trouble: str) -> None:
-        """Log what is wrong, once until something else is."""
-        if trouble != self.trouble:
-            self.trouble = trouble
-            log.warning(_FAILED, self.table, trouble)
+
+def _is_over(moment: float, now: float, longest: float = CHECK) -> bool:
+    """Return whether a pause is over, on the store's clock.
+
+    moment: its end. One that lies further ahead than any pause lasts was set before the
+        clock was set back.
+    longest: seconds that the pause may last.
+    """
+    return not now < moment <= now + longest
 
 
 _BEGUN = (
     "stream_followed: the stream of table %r is followed from now on (shards: %d); the "
     "table was evicted, because changes from before are not known"
-)
-_FAILED = (
-    "stream_failed: the stream of table %r is not followed as it should be (%s). It is "
-    "tried again; until it succeeds, ttl_unfollowed counts"
 )

@@ -150,7 +150,7 @@ def test_the_toggle_saves_reads_of_a_service_and_a_write_is_seen_at_once(
         assert sent == {"UpdateItem": 1}
 
         seen = load(with_cache.port)
-        assert seen["requests"] > seen["clients"]
+        assert seen["requests"] >= seen["clients"] > 0
         assert (seen["failed"], seen["stale"]) == (0, 0)
 
 

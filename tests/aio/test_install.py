@@ -25,7 +25,7 @@ try:
 except ImportError:
     aioboto3 = None
 
-SETTINGS: dict[str, Any] = {"near": "off", "settle": 0}
+SETTINGS: dict[str, Any] = {"near": "off", "settle": 0, "negative_ttl": 60}
 _ROOT = Path(__file__).parents[2]
 
 

@@ -1,6 +1,7 @@
 """The page about the command line names each command, option and field there is."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -11,6 +12,7 @@ from botocache._observe.document import document_of
 from botocache._observe.rates import Frame, Rates
 from botocache.stores.protocol import Usage
 from tests.docs.pages import DOCS, table_after, text_of
+from tests.support.followed import followed
 from tests.support.posted import overview_of, record
 
 PAGE = DOCS / "reference" / "command-line.md"
@@ -27,7 +29,7 @@ def section(name: str) -> str:
 
 def test_the_table_has_each_command_with_its_summary() -> None:
     listed = {
-        re.sub(r"\[`(\w+)`\].*", r"\1", name): does
+        re.sub(r"\[`([\w-]+)`\].*", r"\1", name): does
         for name, does in table_after(PAGE, "`botocache COMMAND`")
     }
     assert list(listed) == list(COMMANDS)
@@ -58,18 +60,18 @@ def fields_of(document: object) -> set[str]:
         return set()
     names = set(document)
     for name, value in document.items():
-        if name not in ("bypassed", "unfilled", "differing", "failures"):
+        if name not in ("bypassed", "unfilled", "differing", "follow_ups", "failures"):
             names |= fields_of(value)
     return names
 
 
 def test_the_page_has_each_field_of_stats_and_no_other() -> None:
-    overview = overview_of(record())
+    overview = replace(overview_of(record()), followed=(followed(),))
     document = document_of(overview, overview.total, Usage(1, 2), 10.0, shows_keys=True)
     rates = rates_document(Frame(0.0, Rates(), {}))
     there = fields_of({**document, "rates": rates})
     cells = " ".join(" ".join(row) for row in table_after(PAGE, "The document of"))
-    named = set(re.findall(r"`(?:tables\[\]\.)?([a-z_0-9]+)`", cells))
+    named = set(re.findall(r"`(?:(?:tables|followed)\[\]\.)?([a-z_0-9]+)`", cells))
     # Names of values, not of fields.
     assert named - {"running", "silent", "ended"} - there == set()
     assert there - named == set()

@@ -110,7 +110,7 @@ def test_the_forms_side_by_side_say_the_same(
 # --- log lines ---------------------------------------------------------------------
 
 _EVENT = re.compile(
-    r"(answered_stale|[a-z]+(?:_[a-z]+)*_"
+    r"(answered_stale|stream_followed|[a-z]+(?:_[a-z]+)*_"
     r"(?:around|behind|conflict|damaged|failed|in_clear|refused|lost|not_cached|"
     r"not_exported|not_known|"
     r"not_posted|not_shared|not_supported|too_large))(?::|$)"

@@ -202,6 +202,7 @@ def test_alerts_say_what_to_do() -> None:
         "BotocacheStale",
         "BotocacheStoreFailing",
         "BotocacheEvictionsUndelivered",
+        "BotocacheStreamLate",
     }
     for rule in ALERTS:
         assert set(rule) <= {"alert", "expr", "for", "labels", "annotations"}

@@ -98,8 +98,7 @@ class Direct:
                 cache.finish(outcome, {}, succeeded=False, certain=True)
             raise
         except Throttled:
-            # As the hooks do.
-            stale = None if outcome is None else cache.find_stale(outcome)
+            stale = None if outcome is None else _refuse(cache, outcome)
             if outcome is not None:
                 cache.finish(outcome, {}, succeeded=False, certain=True)
             if stale is None:
@@ -108,6 +107,13 @@ class Direct:
         if outcome is not None:
             cache.finish(outcome, answer, succeeded=True, certain=True)
         return answer, False
+
+
+def _refuse(cache: Cache, ticket: Ticket) -> Hit | None:
+    """Do what the hooks do when DynamoDB throttles a call; return its stale answer."""
+    cache.count_throttled(ticket)
+    cache.note_answer(ticket, is_refused=True)
+    return cache.find_stale(ticket)
 
 
 @dataclass

@@ -106,6 +106,9 @@ class FollowedWorld(World):
         del table, operation, tier, hits
         self.age = age
 
+    def on_stale(self, table: str, operation: str, age: float, reads: int) -> None:
+        """See CallObserver."""
+
     def on_close(self) -> None:
         """See CallObserver."""
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tests.explorer.backends import Eyes, QueuedBackend
+from tests.explorer.backends import Eyes, Moment, QueuedBackend
 from tests.explorer.callers import Caller, NoAnswer, Refused, Throttled
 from tests.explorer.threads import CUT, Task
 from tests.explorer.turns import Actor, Offer, Offers, pause, record
@@ -264,6 +264,8 @@ class Operation:
             self._world.faults -= 1
             raise Refused if version == "is refused" else Interrupted
         self._world.note_read()
+        if self._world.lends:  # a process that learns keys notes the time
+            record(Moment(self._world.clock()))
         return server.answer(operation, sent, version)
 
     def _write(self) -> None:
@@ -443,6 +445,10 @@ class Surroundings:
             for client, wire in world.backend.under_way()
         ]
         choices += self._queues()
+        choices += [
+            ("the lease of a killed process ends", lambda key=key: self._end(key))  # type: ignore[misc]  # a default
+            for key in world.desk.lost()
+        ]
         if world.backend.is_full:
             choices.append(("the server has room again", world.backend.heal))
         if world.moves:
@@ -506,6 +512,9 @@ class Surroundings:
 
     def _clients_under_way(self) -> list[int]:
         return sorted({o.client for o in self._operations if o.is_under_way})
+
+    def _end(self, key: bytes) -> None:
+        del self._world.desk.lent[key]
 
     def _pass(self, seconds: float) -> None:
         self._world.moves -= 1

@@ -295,6 +295,7 @@ class Run:
         """Check what must hold at the end, whatever came before. Raises Violation."""
         world = self.world
         self._require_end()
+        world.judge_kept()
         world.faults = 0
         world.backend.heal()
         for client in world.debtors():

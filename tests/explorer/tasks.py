@@ -11,12 +11,15 @@ from functools import cache
 from types import FunctionType, SimpleNamespace
 from typing import Any
 
+from greenlet import getcurrent
+
 from botocache import Cache
 from botocache._aiobotocore.cancellation import close_if_cut
 from botocache._aiobotocore.course import course_of, finished
 from botocache._botocore import hooks
-from botocache._botocore.hooks import Hooks
+from botocache._botocore.hooks import Begun, Hooks
 from botocache._cache.prepare import Call
+from botocache._cache.tickets import ReadTicket
 from tests.explorer.callers import NoAnswer, Refused, Serve
 from tests.explorer.world import World, wire
 from tests.support.calls import call_of
@@ -108,6 +111,15 @@ class _Adapter:
     ) -> tuple[Any, Awaitable[Any] | None]:
         """See AsyncAdapter."""
         return course_of(of, signer, context, again), None
+
+    def coalesce(
+        self, begun: Begun, ticket: ReadTicket, again: Callable[..., Any]
+    ) -> tuple[ReadTicket, Awaitable[Any] | None]:
+        """See AsyncAdapter. No program has tasks that wait for one another."""
+        joined = begun.cache.coalescing.join(ticket, id(getcurrent()))
+        assert isinstance(joined, ReadTicket)
+        assert not begun.cache.competes(joined)
+        return joined, None
 
 
 class _Hooks(Hooks):

@@ -202,7 +202,8 @@ MUTATIONS: dict[str, tuple[Patch, tuple[str, ...]]] = {
             *(_COMMIT, _BEGIN, "follower: it gets 1 records", _EVICT),
             *_LOADS,
             "client 0 get: the server reads version 1",
-            "client 0 get: fill",
+            "client 0 get: load",
+            *("client 0 get: fill", "client 0 get: fill"),
         ),
     ),
     "an empty page is taken for the end": (

@@ -12,7 +12,9 @@ from typing import Any
 from greenlet import getcurrent
 
 from botocache._cache import coalescing
+from botocache._cache.cache import Cache
 from botocache._cache.coalescing import Wait
+from botocache._cache.leases import LeaseWait
 from botocache._cache.tickets import Hit, ReadTicket, Ticket
 from tests.explorer.backends import contents
 from tests.explorer.turns import Offer, pause, record
@@ -27,8 +29,40 @@ class Interrupted(BaseException):
 
 def landed(world: World, client: int, outcome: Hit | Ticket | None) -> Any:
     """Return what a read comes to that was looked up, having waited if it may."""
-    if not isinstance(outcome, ReadTicket) or FEATURE not in world.features:
-        return outcome
+    if isinstance(outcome, ReadTicket) and FEATURE in world.features:
+        outcome = _coalesced(world, client, outcome)
+    cache = world.caches[client]
+    if isinstance(outcome, ReadTicket) and cache.competes(outcome):
+        return _leased(world, cache, outcome)
+    return outcome
+
+
+def _leased(world: World, cache: Cache, ticket: ReadTicket) -> Any:
+    leases = cache.leases
+    assert leases is not None
+    outcome: Any = leases.join(ticket)
+    while isinstance(outcome, LeaseWait):
+        pause_for_lease(world)
+        outcome = leases.resume(outcome)
+    record(type(outcome).__name__)
+    return cache.bypassed(ticket) if outcome is None else outcome
+
+
+def pause_for_lease(world: World) -> None:
+    """Pause until a reader that waits for a lease looks again."""
+
+    def offers() -> list[Offer]:
+        looks: list[Offer] = [("looks again", "looks again")]
+        if world.faults:
+            looks.append(("is interrupted", "is interrupted"))
+        return looks
+
+    if pause(offers) == "is interrupted":
+        world.faults -= 1
+        raise Interrupted
+
+
+def _coalesced(world: World, client: int, outcome: ReadTicket) -> Any:
     readers = world.caches[client].coalescing
     with _no_time():
         joined: Any = readers.join(outcome, id(getcurrent()))
@@ -88,7 +122,7 @@ def _pause(world: World, wait: Wait) -> None:
 
 def refusals(world: World) -> list[Offer]:
     """Return how a read may end without an answer."""
-    if FEATURE not in world.features or not world.faults:
+    if not (FEATURE in world.features or world.lends) or not world.faults:
         return []
     return [("is refused", "is refused"), ("is interrupted", "is interrupted")]
 
@@ -99,7 +133,7 @@ def state_of(world: World, client: int) -> list[Any]:
     state: list[Any] = []
     for flight in readers._open.values():
         state += ("flight", flight.key, *flight.snapshot, eyes.since(flight.began))
-        state += (flight.is_awaited, int(flight.state))
+        state += (flight.is_awaited, flight.is_refused, int(flight.state))
     for flight in readers._landed.values():
         entry = contents(flight.entry)
         state += ("landed", flight.key, *entry[0], eyes.since(entry[1]), entry[3])
@@ -111,5 +145,9 @@ def waits_of(world: World) -> list[Any]:
     return [
         word
         for wait in world.waits
-        for word in (*wait.flight.snapshot, int(wait.flight.state))
+        for word in (
+            *wait.flight.snapshot,
+            int(wait.flight.state),
+            wait.flight.is_refused,
+        )
     ]

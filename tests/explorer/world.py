@@ -31,6 +31,9 @@ from botocache.stores.protocol import (
     waits,
 )
 from tests.explorer.backends import OPAQUE, Backend, Eyes, Moment, contents
+from tests.explorer.lenders import FEATURES as LENDING
+from tests.explorer.lenders import Desk, Lent, arrange
+from tests.explorer.lenders import state_of as leases_state_of
 from tests.explorer.remote import RedisBackend
 from tests.explorer.threads import give_threads
 from tests.explorer.turns import (
@@ -67,6 +70,8 @@ FEATURES: dict[str, dict[str, Any]] = {
     "followed": {"ttl_unfollowed": 20.0},
     "at once": {},
     "coalesce": {"coalesce": True},
+    "leases": {"miss_leases": True},
+    "late leases": {"miss_leases": True},
     "stale": {"stale_if_throttled": 30.0},
 }
 """What each feature of a program sets; two of them for some of the clients.
@@ -111,6 +116,14 @@ class NeverTrue(Violation):
 
 class NeverEnded(Violation):
     """A write that was cut has evicted once, and not once more."""
+
+
+class Kept(Violation):
+    """After all calls were over, a process had a lease, or others waited for it."""
+
+
+class Overdue(Violation):
+    """A reader waits for longer than it may."""
 
 
 class LoopBlocked(Violation):
@@ -334,7 +347,8 @@ class ClientStore:
         call = current_call()
         is_awaited = current_actor() is not call
         # A hit is judged by its look; one who waits for another is served later on.
-        if call is not None and (is_awaited or "coalesce" in self._world.features):
+        waits = "coalesce" in self._world.features or self._world.lends
+        if call is not None and (is_awaited or waits):
             call.was_exempt |= self._world.is_exempt(self._client)
         is_kept = self._world.keeps_hits or "stale" in self._world.features
         if len(tags) == 1 or is_kept or is_awaited:
@@ -452,6 +466,25 @@ class ClientStore:
             raise StoreError(f"{verb} was done, but its answer was lost")
 
 
+class ClientStoreThatLends(ClientStore):
+    """The same, if it lends."""
+
+    def take_lease(self, key: bytes, seconds: float) -> Lent | None:
+        """See Leasing.take_lease."""
+        way = self._turn("lease")
+        lent = self._world.desk.lend(self._client, key, self.now(), seconds)
+        record(lent is not None, Moment(self.now()))
+        if lent is not None and way == "is done, but fails":
+            lent.is_lost = True  # it was not told
+        self._fail_after(way, "lease")
+        return lent
+
+    def _fill(self, fills: Sequence[Fill], fill: Any = None) -> None:
+        super()._fill(fills, fill)
+        for each in fills:
+            self._world.desk.note_filled(self._client, each.key)
+
+
 class ClientStoreAtOnce(ClientStore):
     """The same, if it never waits."""
 
@@ -471,6 +504,8 @@ class World:
     keeps_hits: whether batches are among the calls.
     newcomers: clients that were new to the store when its generations were lost.
     waits: of those who wait for another one's answer.
+    lends: whether its stores lend.
+    desk: where they do.
 
     Three more say what no promise covers:
     has_uncovered_commit: a killed writer's request was carried out too late.
@@ -497,7 +532,10 @@ class World:
             backend.note_eviction = self.note_eviction
         self.table = table
         self.server = Server()
+        self.lends = any(feature in features for feature in LENDING)
+        self.desk = Desk()
         kind = ClientStoreAtOnce if "at once" in features else ClientStore
+        kind = ClientStoreThatLends if self.lends else kind
         self.stores = [
             kind(self, client, backend.store_of(client)) for client in range(clients)
         ]
@@ -518,6 +556,7 @@ class World:
         self.trace: list[str] = []
         self._late_fill = ""
         self._blocked = ""
+        self._is_overdue = False
         self._seen: list[object] = []
 
     def request(self, kind: str, **more: Any) -> tuple[str, dict[str, Any]]:
@@ -562,6 +601,7 @@ class World:
         Evictions that it could not do, and remembered, are gone with it.
         """
         self.has_lost_evictions |= bool(self.caches[client]._evictions.pending)
+        self.desk.lose(client)
 
     def restart(self, client: int) -> None:
         """Give a client's process, which was killed, a successor that knows nothing."""
@@ -575,7 +615,12 @@ class World:
         worker = cache._evictions.pending._worker
         worker.wake = _start_nothing  # type: ignore[method-assign]  # a refused thread costs a twentieth
         give_threads(cache)
+        is_late = "late leases" in self.features
+        arrange(cache, self.clock, self._note_overdue, is_late=is_late)
         return cache
+
+    def _note_overdue(self) -> None:
+        self._is_overdue = True
 
     def debtors(self) -> list[int]:
         """Return the clients with pending evictions."""
@@ -713,10 +758,19 @@ class World:
 
     def judge(self) -> None:
         """Raise what could not be raised when it was seen."""
+        if self._is_overdue:
+            raise Overdue(self._story("a reader waits for longer than it may"))
         if self._blocked:
             raise LoopBlocked(self._story(self._blocked))
         if self._late_fill:
             raise LateFill(self._story(self._late_fill))
+
+    def judge_kept(self) -> None:
+        """Judge what a process that lives has left when no call is under way."""
+        if self.desk.kept(self.clock()):
+            raise Kept(self._story("a lease was not given back"))
+        if any(cache.coalescing._open for cache in self.caches):
+            raise Kept(self._story("a flight is not over"))
 
     def _story(self, what: str) -> str:
         return "\n  ".join([f"{what}:", *self.trace])
@@ -736,6 +790,9 @@ class World:
         for schema in schemas_of(cache).values():
             state += schema.attributes
             state += (schema.generation, eyes.since(schema.confirmed_at))
+        state += leases_state_of(cache.leases, eyes)
+        for braked_until in cache.services.brakes.until.values():
+            state += ("braked", eyes.until(braked_until))
         pending = cache._evictions.pending
         if pending._tags:
             state.append(eyes.until(pending._next_attempt))
@@ -754,6 +811,8 @@ class World:
         state += (self.has_uncovered_commit, self.ended_version)
         state += (self.has_lost_evictions, self.has_failed_eviction)
         state.append(self.has_been_full)
+        if self.lends:
+            state += self.desk.state(eyes)
         for client in range(len(self.caches)):
             state.append("client")
             state += self.cache_state(client)

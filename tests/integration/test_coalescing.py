@@ -52,6 +52,7 @@ class Readers:
     """Threads of one application that read one item at once.
 
     outcomes: what each has got: the header of a hit, "miss", or the code of an error.
+    errors: what has interrupted them.
     """
 
     def __init__(
@@ -76,6 +77,8 @@ class Readers:
         config = Config(retries={"max_attempts": 0}, max_pool_connections=50)
         self.client = session.client("dynamodb", endpoint_url=server.url, config=config)
         self.outcomes: Counter[str] = Counter()
+        self.errors: list[BaseException] = []
+        self.keeps = near == "on"
 
     def get(self, pk: str = "a") -> dict[str, Any]:
         """Read an item."""
@@ -103,7 +106,9 @@ class Readers:
             answer = self.get(pk)
         except ClientError as error:
             self.outcomes[error.response["Error"]["Code"]] += 1
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:
+            if self.keeps:
+                self.errors.append(error)  # with its traceback, as gevent does
             self.outcomes["interrupted"] += 1
         else:
             headers = answer["ResponseMetadata"]["HTTPHeaders"]

@@ -4,8 +4,9 @@ import argparse
 import random
 import sys
 
+from tests.soak.followed import FollowedReport, followed_soak
 from tests.soak.mutants import MUTANTS
-from tests.soak.soak import STORES, soak
+from tests.soak.soak import STORES, Report, soak
 
 _MOST_SHOWN = 20
 
@@ -21,8 +22,17 @@ def main() -> int:
     parser.add_argument(
         "--tasks", action="store_true", help="half of the workers use aiobotocore"
     )
+    parser.add_argument(
+        "--followed",
+        action="store_true",
+        help="others write around the cache, and followers read the stream",
+    )
     arguments = parser.parse_args()
     print(f"seed: {arguments.seed}", flush=True)
+    if arguments.followed:
+        return _show(
+            followed_soak(arguments.seconds, arguments.seed, store=arguments.store)
+        )
     report = soak(
         arguments.seconds,
         arguments.seed,
@@ -31,6 +41,10 @@ def main() -> int:
         settle=arguments.settle,
         with_tasks=arguments.tasks,
     )
+    return _show(report)
+
+
+def _show(report: Report | FollowedReport) -> int:
     print(report)
     problems = report.problems()
     for problem in problems[:_MOST_SHOWN]:

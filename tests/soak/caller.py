@@ -7,6 +7,7 @@ import contextlib
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from math import inf
 from random import Random
 from typing import Any, NamedTuple, TypeGuard
 
@@ -21,6 +22,8 @@ from tests.soak.writes import WRITES
 
 _REFUSALS = ("ConditionalCheckFailedException", "TransactionCanceledException")
 
+_THROTTLED = "ProvisionedThroughputExceededException"
+
 _CYCLE = 2_000_000_000
 """Nanoseconds. All callers write much at its beginning and little afterwards, because
 an item that is written all the time is not cached."""
@@ -28,13 +31,38 @@ an item that is written all the time is not cached."""
 _BUSY = 600_000_000
 
 
+class Freshness(NamedTuple):
+    """How old answers may be. ttl: of hits. stale: beyond it, of stale answers."""
+
+    ttl: float = inf
+    stale: float = 0.0
+
+    def problem(self, call: Call, metadata: Mapping[str, Any]) -> str:
+        """Return what is wrong with how an answer is marked; nothing if it is right."""
+        headers = metadata["HTTPHeaders"]
+        result, age = headers.get("x-botocache"), float(headers.get("age", 0.0))
+        if result == "hit":
+            # `age` is in whole seconds.
+            return "" if age <= self.ttl else f"a hit is {age} s old"
+        if result != "stale":
+            return ""
+        if call.parameters.get("ConsistentRead") or call.kind == "TransactGetItems":
+            return "it must not be stale"
+        return "" if age <= self.ttl + self.stale else f"it is {age} s old"
+
+
 class Surroundings(NamedTuple):
-    """What callers share. pending_evictions: returns the process's number of them."""
+    """What callers share.
+
+    pending_evictions: returns the process's number of them.
+    freshness: of its answers.
+    """
 
     client: Any
     tables: Tables
     journal: Journal
     pending_evictions: Callable[[], int]
+    freshness: Freshness = Freshness()
 
 
 class Caller:
@@ -46,6 +74,7 @@ class Caller:
         self.journal = surroundings.journal
         self._name = name
         self._pending_evictions = surroundings.pending_evictions
+        self._freshness = surroundings.freshness
         self._count = 0
         items = surroundings.tables.items()
         self._choice = Choice(items, random, self._new_value, {})
@@ -108,8 +137,16 @@ class Caller:
         metadata = answer["ResponseMetadata"]
         if not call.wrote:
             seen = seen_by(call, answer)
-            hit = metadata["HTTPHeaders"].get("x-botocache") == "hit"
-            self.journal.ended(name, saw=seen, hit=hit)
+            result = metadata["HTTPHeaders"].get("x-botocache")
+            problem = self._freshness.problem(call, metadata)
+            if problem:
+                self.journal.error(f"{name} {call}: {result}: {problem}")
+            self.journal.ended(
+                name,
+                saw=seen,
+                hit=result in {"hit", "stale"},
+                stale=result == "stale",
+            )
             self._choice.last_seen.update(seen)
             return
         assert not answer.get("UnprocessedItems")
@@ -119,6 +156,9 @@ class Caller:
 
     def failed(self, name: str, call: Call, error: Exception) -> None:
         """Write down an error: a refusal, or one that ought not to be."""
+        if not call.wrote and _is_throttled(error):
+            self.journal.cut(name)  # after the last attempt, without a stale answer
+            return
         if not (call.may_be_refused and _is_refusal(error)):
             trace = "".join(traceback.format_exception(error))
             self.journal.error(f"{name} {call}: {trace}")
@@ -142,6 +182,12 @@ def _is_refusal(error: Exception) -> TypeGuard[ClientError]:
     if not isinstance(error, ClientError):
         return False
     return error.response["Error"]["Code"] in _REFUSALS
+
+
+def _is_throttled(error: Exception) -> bool:
+    if not isinstance(error, ClientError):
+        return False
+    return error.response["Error"]["Code"] == _THROTTLED
 
 
 def _was_retried(metadata: Mapping[str, Any]) -> bool:

@@ -64,6 +64,7 @@ class Read:
     ended: int
     saw: Values
     is_hit: bool = False
+    is_stale: bool = False
 
 
 @dataclass(slots=True)
@@ -181,5 +182,6 @@ class _Reader:
                     ended=end["at"],
                     saw=end["saw"],
                     is_hit=end["hit"],
+                    is_stale=end.get("stale", False),
                 )
             )

@@ -3,7 +3,8 @@
 One request is carried out at a time: moto takes no lock, and rolls a whole table back
 when a transaction is refused. Some requests take long to arrive, some answers to leave,
 so that they overlap and overtake each other. Some answers are a server error, whether
-the request was carried out or not.
+the request was carried out or not. For a while every few seconds, most reads are
+refused for lack of capacity.
 """
 
 import random
@@ -27,7 +28,20 @@ _FAILING = 0.003
 """How many requests end in a server error."""
 
 
+_CYCLE, _BUSY = 3.0, 0.5
+"""Seconds, and for how many of them reads are throttled."""
+
+_THROTTLED = 0.7
+"""How many of them."""
+
+_READS = {"GetItem", "Query", "Scan", "BatchGetItem"}
+
 _ERROR = b'{"__type": "InternalServerError", "message": "on purpose"}'
+
+_REFUSAL = (
+    b'{"__type": "com.amazonaws.dynamodb.v20120810#'
+    b'ProvisionedThroughputExceededException", "message": "on purpose"}'
+)
 
 
 class Slow:
@@ -38,7 +52,10 @@ class Slow:
         self._turn = threading.Lock()
 
     def __call__(self, environ: dict[str, Any], start: Any) -> Iterable[bytes]:
-        is_operation = "HTTP_X_AMZ_TARGET" in environ
+        operation = environ.get("HTTP_X_AMZ_TARGET", "").rpartition(".")[2]
+        if operation in _READS and _is_throttled():
+            return _refusal(start)
+        is_operation = bool(operation)
         fails = is_operation and random.random() < _FAILING
         if fails and random.random() < 0.5:
             return _server_error(start)
@@ -52,6 +69,11 @@ class Slow:
         return _server_error(start) if fails else answer
 
 
+def _is_throttled() -> bool:
+    is_busy = time.monotonic() % _CYCLE < _BUSY
+    return is_busy and random.random() < _THROTTLED
+
+
 def _dawdle() -> None:
     if random.random() < _SLOW:
         time.sleep(random.uniform(0.0, _LONGEST))  # real: the network is slow
@@ -62,12 +84,20 @@ def _ignored(*_: object) -> None:
 
 
 def _server_error(start: Any) -> Iterable[bytes]:
+    return _answer(start, "500 Internal Server Error", _ERROR)
+
+
+def _refusal(start: Any) -> Iterable[bytes]:
+    return _answer(start, "400 Bad Request", _REFUSAL)
+
+
+def _answer(start: Any, status: str, body: bytes) -> Iterable[bytes]:
     headers = [
         ("Content-Type", "application/x-amz-json-1.0"),
-        ("Content-Length", str(len(_ERROR))),
+        ("Content-Length", str(len(body))),
     ]
-    start("500 Internal Server Error", headers)
-    return [_ERROR]
+    start(status, headers)
+    return [body]
 
 
 if __name__ == "__main__":

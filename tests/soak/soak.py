@@ -28,7 +28,7 @@ from tests.soak.disturbances import (
 )
 from tests.soak.journal import History, read_history
 from tests.soak.server_harms import harm, plan_harms
-from tests.soak.worker import Assignment
+from tests.soak.worker import STALE, Assignment
 from tests.support.dynamodb import running_dynamodb
 from tests.support.processes import eventually
 from tests.support.valkey_server import running_valkey
@@ -95,6 +95,7 @@ class Report:
         lines = [
             *_counts("reads", Counter(read.kind for read in reads)),
             *_counts("hits", Counter(read.kind for read in reads if read.is_hit)),
+            *_counts("stale", Counter(read.kind for read in reads if read.is_stale)),
             *_counts("writes", Counter(write.kind for write in writes)),
             *_counts("outcomes", Counter(write.outcome.value for write in writes)),
             f"retried writes: {sum(w.retried for w in writes)}",
@@ -107,11 +108,17 @@ class Report:
             f"in points {sum(point.hits for point in self.posted.points)}, "
             f"{sum(point.misses for point in self.posted.points)}, "
             f"{sum(point.writes for point in self.posted.points)}",
+            *_counts("of the posted", self._waited()),
             f"cancelled: {self.history.cut}",
             f"errors: {len(self.history.errors)}",
             f"violations: {len(self.violations)}",
         ]
         return "\n".join(lines)
+
+    def _waited(self) -> Counter[str]:
+        names = ("throttled", "answered_stale", "coalesced", "leased")
+        tables = self.posted.total.tables
+        return Counter({n: sum(getattr(each, n) for each in tables) for n in names})
 
     def _unexpected_warnings(self) -> list[tuple[str, str]]:
         return sorted(
@@ -151,7 +158,7 @@ def soak(  # noqa: PLR0913 - all but two have defaults
     """
     if disturbances is None:
         disturbances = _plan(store, seconds, Random(seed))
-    bound = _TTLS[store] + _SLOW if store == "redis" else 0.0
+    bound = _TTLS[store] + STALE + _SLOW if store == "redis" else 0.0
     with (
         tempfile.TemporaryDirectory() as place,
         running_dynamodb(_SERVER) as server,
@@ -186,7 +193,7 @@ def soak(  # noqa: PLR0913 - all but two have defaults
 def _overview(url: str) -> Overview:
     """Return what the workers have posted. A harmed server may need a moment."""
     settings = load_settings({"url": url, "timeout": 5.0}, {}, "")
-    with open_board(settings, os.environ) as (store, codec):
+    with open_board(settings, os.environ) as (store, codec, _):
         eventually(lambda: _can_be_read(store))
         return read_overview(store, codec)
 

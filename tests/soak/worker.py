@@ -17,7 +17,7 @@ from typing import Any
 from botocore.config import Config
 
 import botocache
-from tests.soak.caller import Caller, Surroundings
+from tests.soak.caller import Caller, Freshness, Surroundings
 from tests.soak.calls import Tables
 from tests.soak.journal import Journal
 from tests.soak.mutants import MUTANTS
@@ -27,8 +27,17 @@ _PAUSE = 0.003
 """Seconds, at most, between two calls of a thread."""
 
 
+LEASES = 0.7
+"""The share of workers that take leases; all wait for reads of their own process."""
+
 NEAR = 0.7
 """The share of workers that have the near cache."""
+
+SHORT_TTL = 1.0
+"""Seconds of half of the workers, whose entries can be stale. Others share them."""
+
+STALE = 2.0
+"""Seconds beyond their TTL for which entries may answer in the place of a refusal."""
 
 _PR_SET_PDEATHSIG = 1
 """Of Linux's prctl.h."""
@@ -59,14 +68,22 @@ class Assignment:
     def to_json(self) -> str:
         return json.dumps(asdict(self))
 
+    @property
+    def own_ttl(self) -> float:
+        """The TTL that it has itself."""
+        is_short = Random(f"{self.name} ttl").random() < 0.5
+        return min(self.ttl, SHORT_TTL) if is_short else self.ttl
+
     def journal(self) -> Journal:
         return Journal(Path(self.journals, f"{self.name}.journal"))
 
     def install(self) -> botocache.Cache:
         return botocache.install(
             url=self.store,
-            ttl=self.ttl,
-            negative_ttl=min(self.ttl, 5.0),
+            ttl=self.own_ttl,
+            negative_ttl=min(self.own_ttl, 5.0),
+            miss_leases=Random(f"{self.name} leases").random() < LEASES,
+            stale_if_throttled=STALE,
             settle=self.settle,
             write_hold_off=self.write_hold_off,
             precise_index_eviction=Random(self.name).random()
@@ -102,7 +119,13 @@ def work(assignment: Assignment, end: threading.Event) -> None:
     tables = Tables(*assignment.tables)
 
     def surroundings(client: Any) -> Surroundings:
-        return Surroundings(client, tables, journal, lambda: cache.stats().undelivered)
+        return Surroundings(
+            client,
+            tables,
+            journal,
+            lambda: cache.stats().undelivered,
+            Freshness(assignment.own_ttl, STALE),
+        )
 
     if assignment.is_awaited:
         from tests.soak import tasks

@@ -97,7 +97,7 @@ def test_a_thousand_changes_are_evicted_in_a_few_requests(table: FollowedTable) 
     table.store.evict = counted  # type: ignore[method-assign, assignment]  # it counts
     table.run(follower, seconds=A_LITTLE)
     # One hundred items with a partition each, and the tag of any write.
-    assert requests == [201]
+    assert requests == [100, 100, 1]
 
 
 # --- how it begins -------------------------------------------------------------------
@@ -159,7 +159,7 @@ def test_a_quiet_table_is_followed_until_a_moment_ago(table: FollowedTable) -> N
     assert 0 <= table.clock() - table.followed_until < 4
     # Two requests in four seconds; the rest is the start.
     assert table.stream.requests("GetRecords") < 120 / 2 + 10
-    assert table.stream.requests("DescribeStream") <= 120 / CHECK + 3
+    assert table.stream.requests("DescribeStream") <= 2 * 120 / CHECK + 3
 
 
 def test_a_busy_table_is_followed_too_though_no_page_is_empty(
@@ -364,8 +364,9 @@ def test_a_shard_whose_reads_fail_and_fail_is_opened_again(
     opened = table.stream.requests("GetShardIterator")
     table.stream.refuse("GetRecords", "InternalServerError", 25)
     table.run(follower, seconds=150)
-    # Twice after ten failures each. It has a place, so nothing was missed.
-    assert table.stream.requests("GetShardIterator") - opened == 2
+    # After ten failures each, and once by another lease. It has a place, so nothing
+    # was missed.
+    assert 2 <= table.stream.requests("GetShardIterator") - opened <= 4
     assert table.ledger.gaps == 0
     assert table.clock() - table.followed_until < 4
 

@@ -24,6 +24,7 @@ from botocache._streams.ledger import (
 )
 
 NOW = 1000.0
+REGION = "us-east-1"
 
 
 def seen(process: str, now: float = NOW) -> FollowerSeen:
@@ -38,7 +39,7 @@ def shard(name: str, after: str = "5", **fields: object) -> ShardPlace:
 
 def ledger_of(*shards: ShardPlace, **fields: object) -> Ledger:
     """Return a ledger with a frontier."""
-    new = Ledger("users", "arn", "KEYS_ONLY", "e", shards)
+    new = Ledger("users", "arn", "KEYS_ONLY", "e", shards, region=REGION)
     return replace(new, **fields)  # type: ignore[arg-type]  # fields of it
 
 
@@ -80,6 +81,7 @@ def test_a_shard_without_a_place_is_led_by_the_follower_that_opened_it() -> None
     begun = begin_epoch(
         None,
         table="users",
+        region=REGION,
         arn="arn",
         view="KEYS_ONLY",
         epoch="e",
@@ -153,6 +155,7 @@ def test_a_new_epoch_keeps_the_counts_and_counts_a_gap() -> None:
     new = begin_epoch(
         former,
         table="users",
+        region=REGION,
         arn="arn2",
         view="NEW_IMAGE",
         epoch="f",
@@ -167,7 +170,7 @@ def test_a_new_epoch_keeps_the_counts_and_counts_a_gap() -> None:
 
 def test_a_ledger_survives_its_bytes() -> None:
     codec, led = ClearEntries(), lease(ledger_of(shard("1")), seen("a"), NOW)
-    name = ledger_name("users")
+    name = ledger_name(REGION, "users")
     assert open_ledger(codec, name, seal_ledger(codec, led, NOW)) == led
 
 
@@ -182,15 +185,15 @@ def test_a_ledger_survives_its_bytes() -> None:
     ],
 )
 def test_a_ledger_that_no_follower_writes_is_refused(damaged: Ledger) -> None:
-    codec, name = ClearEntries(), ledger_name("users")
+    codec, name = ClearEntries(), ledger_name(REGION, "users")
     sealed = seal_ledger(codec, replace(damaged, table="users"), NOW)
     if damaged.table != "users":
-        name = ledger_name("orders")
+        name = ledger_name(REGION, "orders")
     with pytest.raises(CodecError):
         open_ledger(codec, name, sealed)
 
 
 def test_cut_bytes_are_refused() -> None:
-    codec, name = ClearEntries(), ledger_name("users")
+    codec, name = ClearEntries(), ledger_name(REGION, "users")
     with pytest.raises(CodecError):
         open_ledger(codec, name, seal_ledger(codec, ledger_of(shard("1")), NOW)[:-1])

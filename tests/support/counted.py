@@ -4,7 +4,13 @@ from bisect import bisect_left
 from dataclasses import replace
 from typing import Any
 
-from botocache._counting.stats import LATENCY_BOUNDS, Histogram, Stats, TableStats
+from botocache._counting.stats import (
+    LATENCY_BOUNDS,
+    Histogram,
+    Stats,
+    StreamStats,
+    TableStats,
+)
 from botocache._observe.readings import Readings
 from botocache.stores.protocol import Usage
 
@@ -79,6 +85,7 @@ def everything() -> Stats:
         throttled=8,
         answered_stale=7,
         coalesced=14,
+        leased=6,
         units_saved=600.5,
         units_consumed=23.5,
         units_estimated=11.5,
@@ -94,6 +101,7 @@ def everything() -> Stats:
         undelivered=4,
         failures={"load_failed": 7, "evict_failed": 1},
         tables=(table, write),
+        streams=(StreamStats("users", 1.5, 120, 240, 60, 2),),
     )
 
 

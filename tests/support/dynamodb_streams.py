@@ -1,10 +1,9 @@
 """DynamoDB Streams over HTTP: the stand-in, as a server in threads of this process.
 
-Also a program, for benchmarks: `python -m tests.support.dynamodb_streams` prints
-`{"port": ...}` and serves a stream of the table `users`. With `--records 100000` the
-stream has so many from the start; with `--rate 10000` so many come each second, once a
-first request for records is there. It ends when its standard input does, and prints how
-many requests there were: `{"GetRecords": ...}`.
+Also a program, for benchmarks: `python -m tests.support.dynamodb_streams --records
+100000` prints `{"port": ...}`, serves a stream of the table `users` that has that many
+records, and ends when its standard input does. A line `RATE SECONDS` on it adds as many
+records a second; `{"written": ..., "counts": ...}` tells when it has.
 """
 
 import argparse
@@ -26,6 +25,7 @@ from tests.support.stand_in_streams import (
     RefusedError,
     StandInShard,
     StandInStream,
+    StoredRecord,
     StreamOfTable,
 )
 
@@ -258,6 +258,22 @@ class _Connection(socketserver.StreamRequestHandler):
         self.wfile.flush()
 
 
+def _template(stream: StandInStream, padding: int) -> bytes:
+    """Return the bytes of a record, without its time, item and number."""
+    images: dict[str, Any] = {
+        "OldImage": {"id": {"S": "item"}, "n": {"N": "7"}, "p": {"S": "x" * padding}},
+        "NewImage": {"id": {"S": "item"}, "n": {"N": "8"}, "p": {"S": "x" * padding}},
+    }
+    shown = images if stream.view == "NEW_AND_OLD_IMAGES" else {}
+    return (
+        '{"eventID":"1","eventName":"MODIFY","eventVersion":"1.1",'
+        '"eventSource":"aws:dynamodb","awsRegion":"us-east-1","dynamodb":{'
+        '"ApproximateCreationDateTime":%.1f,"Keys":{"id":{"S":"item-%d"}},'
+        f"{json.dumps(shown)[1:-1]}{',' if shown else ''}"
+        f'"SequenceNumber":"%d","SizeBytes":100,"StreamViewType":"{stream.view}"}}}}'
+    ).encode()
+
+
 @contextmanager
 def serving(*streams: StandInStream) -> Iterator[StreamsServer]:
     """Serve the streams of tables for as long as the context lasts."""
@@ -275,45 +291,47 @@ def main() -> None:
     """Serve a stream that is full of records, or that fills."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--records", type=int, default=0)
-    parser.add_argument("--rate", type=int, default=0)
     parser.add_argument("--items", type=int, default=10_000)
     parser.add_argument("--shards", type=int, default=1)
     parser.add_argument("--view", default="NEW_AND_OLD_IMAGES")
+    parser.add_argument("--padding", type=int, default=0, help="bytes of an image")
     arguments = parser.parse_args()
     stream = StandInStream(view=arguments.view, shards=arguments.shards)
     for number in range(arguments.records):
-        _put(stream, number % arguments.items)
+        item = {"id": {"S": f"item-{number % arguments.items}"}, "n": {"N": "7"}}
+        stream.put(item, old=item)
     for shard in stream.newest.shards:
         for record in shard.records:
             record.json()
-    if arguments.rate:
-        filling = (stream, arguments.rate, arguments.items)
-        threading.Thread(target=_fill, args=filling, daemon=True).start()
     with serving(stream) as server:
         print(json.dumps({"port": server.port}), flush=True)
-        sys.stdin.read()
-    counts = {action: stream.requests(action) for action in ACTIONS}
-    print(json.dumps({**counts, "records": stream.written}), flush=True)
+        for line in sys.stdin:
+            rate, seconds = map(float, line.split())
+            before = {each: stream.requests(each) for each in ACTIONS}
+            written = _write(stream, rate, seconds, arguments)
+            counts = {each: stream.requests(each) - before[each] for each in ACTIONS}
+            print(json.dumps({"written": written, "counts": counts}), flush=True)
 
 
-def _put(stream: StandInStream, number: int) -> None:
-    item = {"id": {"S": f"item-{number}"}, "n": {"N": str(number)}}
-    stream.put(item, old=item)
-
-
-def _fill(stream: StandInStream, rate: int, items: int) -> None:
-    while not stream.requests("GetRecords"):
-        time.sleep(_TICK)
+def _write(
+    stream: StandInStream, rate: float, seconds: float, arguments: argparse.Namespace
+) -> int:
+    """Add records at a rate; return how many. Slower if the machine is."""
+    template = _template(stream, arguments.padding)
+    shards = stream.open_shards
     began, written = time.monotonic(), 0
-    while True:
-        due = int((time.monotonic() - began) * rate)
-        for number in range(written, due):
-            _put(stream, number % items)
-        written = due
-        time.sleep(_TICK)
-
-
-_TICK = 0.005
+    while (passed := time.monotonic() - began) < seconds:
+        # A hundredth of a second's at a time: readers want the lock, too.
+        for _ in range(min(int(rate * passed) - written, int(rate / 100) + 1)):
+            # The bytes alone: to make records of them would take a whole processor.
+            number = 2 * 10**21 + written
+            item = written % arguments.items
+            record = StoredRecord(number, {}, time.time(), is_shown=True)
+            record.encoded(template % (record.created_at, item, number))
+            shards[item % len(shards)].records.append(record)
+            written += 1
+        time.sleep(0.002)  # real: the rate is one of real time
+    return written
 
 
 if __name__ == "__main__":

@@ -39,8 +39,9 @@ class FollowedTable:
     """
 
     def __init__(self, stream: StandInStream | None = None, **settings: object) -> None:
-        self.clock = FakeClock() if stream is None else stream.clock
-        assert isinstance(self.clock, FakeClock)
+        clock = FakeClock() if stream is None else stream.clock
+        assert isinstance(clock, FakeClock)
+        self.clock: FakeClock = clock
         self.stream = stream or StandInStream(clock=self.clock)
         self.store = MemoryStore(clock=self.clock)
         loaded = load_settings({"url": "memory:", **settings}, {}, "memory:")
@@ -79,7 +80,7 @@ class FollowedTable:
     @property
     def ledger(self) -> Ledger:
         """The ledger on the board."""
-        name = ledger_name(self.stream.table)
+        name = ledger_name(REGION, self.stream.table)
         sealed = self.store.posted([name])[name]
         return open_ledger(self.services.records, name, sealed)
 

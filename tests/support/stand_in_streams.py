@@ -65,6 +65,10 @@ class StoredRecord:
         self.is_shown = is_shown
         self._json = b""
 
+    def encoded(self, content: bytes) -> None:
+        """Set what `json` returns, in place of the content."""
+        self._json = content
+
     def json(self) -> bytes:
         """Return it as DynamoDB writes it; made once."""
         if not self._json:

@@ -106,6 +106,10 @@ OUTCOMES: dict[str, tuple[Callable[[Series], object], dict[str, Any]]] = {
         {"misses": 1},
     ),
     "expired": (lambda series: series.add_expired(), {"expired": 1}),
+    "follow-up": (
+        lambda series: series.add_follow_up("evicted"),
+        {"follow_ups": {"evicted": 1}},
+    ),
     "miss without an answer": (
         lambda series: series.add_miss(None, 0.0),
         {"misses": 1},
@@ -132,6 +136,7 @@ OUTCOMES: dict[str, tuple[Callable[[Series], object], dict[str, Any]]] = {
         lambda series: series.add_unfilled("held"),
         {"unfilled": {"held": 1}},
     ),
+    "leased": (lambda series: series.add_leased(), {"leased": 1}),
     "coalesced": (lambda series: series.add_coalesced(), {"coalesced": 1}),
     "throttled": (lambda series: series.add_throttled(), {"throttled": 1}),
     "stale": (lambda series: series.add_answered_stale(2), {"answered_stale": 2}),

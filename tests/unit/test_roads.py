@@ -180,7 +180,7 @@ ROADS: dict[str, tuple[str, Callable[[Any], None], int, int]] = {
     "near hit": ("on", lambda client: get(client, "a"), 4, 3),
     "near miss": ("on", lambda client: get(client, "z"), 54, 26),
     "hit through the hooks": ("off", lambda client: get(client, "a"), 27, 16),
-    "miss through the hooks": ("off", lambda client: get(client, "z"), 41, 19),
+    "miss through the hooks": ("off", lambda client: get(client, "z"), 42, 19),
     "update": ("off", update, 39, 17),
     "put, written through": ("off", put, 75, 24),
     "batch, one of two cached": ("off", lambda c: get_both(c, "a", "y"), 87, 29),

@@ -17,6 +17,7 @@ from botocache._observe.doctor.findings import Finding, bad
 from botocache._observe.doctor.installed import check_installed
 from botocache._observe.doctor.start import check_start
 from botocache._observe.doctor.store import check_store
+from botocache._observe.doctor.streams import check_streams
 from botocache._observe.doctor.variables import check_settings, check_variables
 from botocache._settings.load import CONFIG, TracedSettings, trace_settings
 from botocache.stores.options import default_url
@@ -130,6 +131,7 @@ def examine(
         _Check("variables", lambda: check_variables(environ, traced)),
         _Check("settings", lambda: chain(unread, check_settings(traced))),
         _Check("store", lambda: check_store(traced.settings, environ)),
+        _Check("followed tables", lambda: check_streams(traced.settings, environ)),
         _Check(
             "environment",
             lambda: check_environment(

@@ -73,7 +73,7 @@ def cost(subject: Subject) -> Html | None:
                 kind="sub",
             ),
         ),
-        _prices(prices),
+        _prices(subject),
     )
 
 
@@ -87,8 +87,8 @@ def _cost_row(name: str, cost: Cost, prices: Prices) -> tuple[Content, ...]:
     )
 
 
-def _prices(prices: Prices) -> Html:
-    default = Prices()
+def _prices(subject: Subject) -> Html:
+    prices, default = subject.prices, Prices()
     currency = prices.currency
     rows = [
         ("A million read units on demand", prices.on_demand, default.on_demand),
@@ -96,6 +96,15 @@ def _prices(prices: Prices) -> Html:
         (f"A node {prices.dax_type}, an hour", prices.dax_node, default.dax_node),
         ("The store's server, a month", prices.store, default.store),
     ]
+    # The price counts for nothing else on the page.
+    if subject.figures.followed:
+        rows.append(
+            (
+                "A million requests to streams",
+                prices.stream_reads,
+                default.stream_reads,
+            )
+        )
     default_place = f"{DEFAULT_REGION}, {DEFAULT_DATE}"
     own = f"{prices.region}, {prices.as_of}"
     return card(

@@ -26,6 +26,7 @@ def report_document(subject: Subject) -> dict[str, Any]:
         "prices": asdict(subject.prices),
         "total": _row(figures.total),
         "tables": [_row(row) for row in figures.rows],
+        "followed": [asdict(each) for each in figures.followed],
         "step_minutes": figures.step_minutes,
         "steps": [asdict(step) for step in figures.steps],
         "failures": figures.failures,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from botocache._counting.stats import TableStats
+from botocache._counting.stats import FOLLOWED, NOT_EVICTED, TableStats
 from botocache._observe.numbers import UNKNOWN, count, duration, size
 from botocache._observe.report.charts import share_bar
 from botocache._observe.report.figures import Figures
@@ -203,6 +203,14 @@ def _verdict(total: TableStats) -> Html:
             "around botocache; the advice names the table.",
         )
     different = sum(total.differing.values())
+    missed = total.follow_ups.get(NOT_EVICTED, 0)
+    if missed:
+        return paragraph(
+            element("strong", {"class": "wrong"}, "\N{BALLOT X} For a while. "),
+            f"{count(missed)} entries that another program had outdated were not "
+            "evicted within ten seconds, though the streams of their tables were "
+            "followed. See the log of the follower for stream_failed.",
+        )
     if not different:
         return paragraph(
             element("strong", {"class": "good"}, "\N{CHECK MARK} No difference"),
@@ -211,7 +219,8 @@ def _verdict(total: TableStats) -> Html:
     return paragraph(
         element("strong", {"class": "good"}, "\N{CHECK MARK} None that lasted"),
         f" in {count(total.compared)} compared hits. {count(different)} differed for a "
-        "moment, as DynamoDB's own replicas do after a write.",
+        "moment, as DynamoDB's own replicas do after a write"
+        + (", or until a follower evicted them." if total.follow_ups else "."),
     )
 
 
@@ -219,13 +228,15 @@ def _differences(figures: Figures) -> Html:
     rows = [row for row in figures.rows if row.compared]
     rows.sort(key=lambda row: (-row.lasting, -row.compared, row.table))
     return table(
-        "Settling: within moments of a write of ours. Unconfirmed: seen once. Lasting: "
+        "Settling: within moments of a write of ours. Unconfirmed: seen once. "
+        "Followed: a follower of the table's stream was about to evict it. Lasting: "
         "seen again later.",
         [
             Column("Table and operation", is_number=False),
             Column("Compared"),
             Column("Settling"),
             Column("Unconfirmed"),
+            Column("Followed"),
             Column("Lasting"),
             Column("Longest"),
         ],
@@ -235,6 +246,7 @@ def _differences(figures: Figures) -> Html:
                 count(row.compared),
                 count(row.differing.get("settling", 0)),
                 count(row.differing.get("unconfirmed", 0)),
+                count(row.differing.get(FOLLOWED, 0)),
                 element(
                     "span",
                     {"class": "wrong" if row.lasting else None},

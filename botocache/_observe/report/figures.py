@@ -23,9 +23,10 @@ from botocache._counting.stats import (
 )
 from botocache._errors import shows
 from botocache._observe.points import COARSE, FINE_TABLES
-from botocache._observe.prices import HourlyPeak, Money, money
+from botocache._observe.prices import HourlyPeak, Money, money, stream_cost
 from botocache._observe.records import Overview, Point, ProcessRecord
 from botocache._settings.prices import Prices
+from botocache._streams.followed import FollowedTable
 
 SERVING: Final = "serving"
 SHADOW: Final = "shadow"
@@ -77,6 +78,30 @@ class Step:
     stale: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class FollowedFigures:
+    """A table whose stream is or was followed.
+
+    is_fresh: readers take it as followed.
+    lag: seconds.
+    records: changes that were read.
+    evicted: tags, for them.
+    gaps: times that the table was evicted, because changes may have been missed.
+    requests: GetRecords that were sent.
+    cost: of the requests, a month; None if it is not known.
+    """
+
+    table: str
+    is_fresh: bool
+    lag: float
+    shards: int
+    records: int
+    evicted: int
+    gaps: int
+    requests: int
+    cost: float | None
+
+
 @shows("mode", "processes")
 @dataclass(frozen=True, slots=True)
 class Figures:
@@ -104,6 +129,7 @@ class Figures:
     size: bytes of the store; None if that is not known.
     hot_keys: the most useful ones first.
     money: None if nothing was observed.
+    followed: tables whose streams are or were followed, by their names.
     """
 
     read_at: float
@@ -128,6 +154,7 @@ class Figures:
     size: int | None
     hot_keys: tuple[HotKey, ...]
     money: Money | None
+    followed: tuple[FollowedFigures, ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -218,6 +245,23 @@ def figures(overview: Overview, prices: Prices, days: float | None = None) -> Fi
             peaks=_peaks(points),
             hours=_hours(began, ended) if points else 0,
         ),
+        followed=tuple(_followed(each, prices) for each in overview.followed),
+    )
+
+
+def _followed(followed: FollowedTable, prices: Prices) -> FollowedFigures:
+    # Its numbers need no cleaning: a ledger that has impossible ones is not opened.
+    ledger = followed.ledger
+    return FollowedFigures(
+        followed.table,
+        followed.is_fresh,
+        followed.lag,
+        len(ledger.shards),
+        ledger.records,
+        ledger.evicted,
+        ledger.gaps,
+        ledger.requests,
+        stream_cost(prices, ledger.requests, followed.seconds),
     )
 
 

@@ -19,6 +19,7 @@ from botocache._observe.report.charts import moment
 from botocache._observe.report.cost import cost
 from botocache._observe.report.evictions import evictions, staleness
 from botocache._observe.report.figures import figures
+from botocache._observe.report.followed import followed
 from botocache._observe.report.head import answer, nothing
 from botocache._observe.report.markup import Html, element, raw
 from botocache._observe.report.style import STYLE
@@ -74,6 +75,7 @@ def page(subject: Subject) -> str:
             evictions(subject),
             staleness(subject),
             cost(subject),
+            followed(subject),
             hot_keys(subject),
             advices(subject),
         )

@@ -26,6 +26,7 @@ from botocache.stores.redis.commands import pack, server_time
 from botocache.stores.redis.connections import exchange
 from botocache.stores.redis.facts import ServerFacts
 from botocache.stores.redis.in_clear import address_in_clear, is_loopback
+from botocache.stores.redis.keys import Keys
 from botocache.stores.redis.scripts import US
 from botocache.stores.redis.sockets import guarded
 from botocache.stores.redis.store import RedisStore
@@ -74,6 +75,42 @@ def inspect_servers(
         return
     name, make = connections_of_url(options.url, options.timeout)
     yield _inspect_server(make, name, _Aim(options, mark, has_board))
+
+
+def has_records(options: StoreOptions) -> bool:
+    """Return whether processes have left records on the board of a namespace.
+
+    It leaves nothing on a server. A store does: its handshake evicts everything on a
+    server that is new to its namespace.
+
+    options: how the store is opened, by a URL.
+
+    Raises StoreError, or ConfigError for a wrong URL.
+    """
+    if not names_cluster(options.url, None):
+        _, make = connections_of_url(options.url, options.timeout)
+        return _has_records(make, options)
+    _, endpoints = endpoints_of_url(options.url, options.timeout)
+    # The primary that does not have the key's slot says so, which is no record.
+    return any(
+        _has_records(_maker(endpoints, host, port), options)
+        for host, port in _primaries(endpoints)
+    )
+
+
+def _has_records(make: Callable[[], Connection], options: StoreOptions) -> bool:
+    connection = make()
+    try:
+        connection.connect()
+        board = Keys(options.namespace).board
+        # An error is no number: of a user who may not, or of a key of another kind.
+        (reply,) = _exchange(connection, [(b"HLEN", board)])
+        return isinstance(reply, int) and reply > 0
+    except (RedisError, OSError) as error:
+        pass_on(error)
+        raise StoreError(describe(error)) from error
+    finally:
+        connection.disconnect()
 
 
 def remove_traces(

@@ -133,7 +133,7 @@ def opened(url: str, namespace: str = "posts") -> AbstractContextManager[OpenBoa
 
 
 def overview(url: str, namespace: str = "posts") -> Overview:
-    with opened(url, namespace) as (store, codec):
+    with opened(url, namespace) as (store, codec, _):
         return read_overview(store, codec)
 
 
@@ -227,7 +227,7 @@ def test_a_process_that_was_stopped_while_others_took_it_for_dead_counts_once(
             """Stop it, and merge its record; go on if it was stopped with the lock."""
             process.send_signal(signal.SIGSTOP)
             os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
-            with opened(url) as (store, codec):
+            with opened(url) as (store, codec, _):
                 assert isinstance(store, Board)
                 month = time.time() + 30 * 86400.0
                 Tidying(store, codec, month, lambda: os.urandom(8).hex()).tidy()

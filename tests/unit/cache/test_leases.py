@@ -5,6 +5,7 @@ sleeps: at each pause of a waiter a test does what the others do meanwhile.
 """
 
 import contextlib
+import gc
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -109,6 +110,8 @@ def test_one_process_asks_and_the_other_is_served_what_it_fills(
     assert hit.answer == ANSWER
     assert pauses == [*PAUSES[:3]]
     assert counts(there).served == 1
+    assert [each.leased for each in there.stats().tables] == [1]
+    assert [each.leased for each in here.stats().tables] == [0]
 
 
 def test_an_entry_that_was_filled_before_the_lease_could_be_had_is_served(
@@ -181,6 +184,92 @@ def test_while_its_table_is_braked_a_read_waits_longer(
     pauses.meanwhile[len(PAUSES) + 1] = lambda: answer(here, asked)
     assert isinstance(get(there), Hit)
     assert sum(leases.BRAKED_PAUSES) == pytest.approx(2.0)
+
+
+def test_a_holder_that_is_stopped_costs_a_process_one_wait_and_not_each_read(
+    make: Callable[..., Cache], pauses: Pauses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = make(), make()
+    now = [0.0]
+    monkeypatch.setattr(counts(there), "_clock", lambda: now[0])
+    stopped = get(here)
+    assert has_lease(stopped)
+    for _ in range(3):  # none of their answers can be kept
+        refuse(there, get(there))
+    assert pauses == [*PAUSES]
+    now[0] += leases.LEASE_SECONDS + 0.1
+    refuse(there, get(there))
+    assert pauses == [*PAUSES, *PAUSES]
+
+
+def test_a_store_that_answers_slowly_makes_no_wait_longer(
+    make: Callable[..., Cache], pauses: Pauses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = make(), make()
+    now, look = [0.0], counts(there)._look
+
+    def look_slowly(ticket: ReadTicket) -> Any:
+        now[0] += 0.19
+        return look(ticket)
+
+    monkeypatch.setattr(counts(there), "_clock", lambda: now[0])
+    monkeypatch.setattr(counts(there), "_look", look_slowly)
+    asked = get(here)
+    assert has_lease(asked)
+    assert not has_lease(get(there))
+    assert pauses == [PAUSES[0]]
+
+
+def test_who_has_waited_for_a_read_of_its_process_does_not_wait_long_for_another(
+    make: Callable[..., Cache], pauses: Pauses
+) -> None:
+    here, there = make(), make()
+    asked = get(here)
+    assert has_lease(asked)
+    there.services.brakes.brake("t", there.services.store.now())
+    outcome = begin(there, *GET)
+    assert isinstance(outcome, ReadTicket)
+    outcome.store.started -= 2.0
+    assert not has_lease(settled(there, outcome))
+    assert pauses == [*PAUSES]
+
+
+def test_a_look_that_fails_under_a_lease_gives_it_back_at_once(
+    make: Callable[..., Cache], pauses: Pauses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leases, "QUICK", 0.0)  # as on a busy machine
+    here, there = make(), make()
+    ticket = begin(here, *GET)
+
+    def fails(*_: Any) -> Any:
+        raise StoreError("on purpose")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DiskStore, "load", fails)
+        asked = settled(here, ticket)
+    assert not has_lease(asked)
+    assert not pauses
+    assert has_lease_of(there, asked.prepared.key)  # it is free
+
+
+def test_a_flight_whose_lease_has_failed_ends_when_its_ticket_is_dropped(
+    make: Callable[..., Cache], pauses: Pauses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = make()
+
+    def fails(*_: Any) -> Any:
+        raise StoreError("on purpose")
+
+    monkeypatch.setattr(DiskStore, "take_lease", fails)
+    asked = get(cache)
+    assert asked.flight
+    assert not pauses
+    gc.disable()
+    try:
+        del asked
+        assert not len(cache.coalescing)
+    finally:
+        gc.enable()
 
 
 @pytest.fixture
@@ -437,7 +526,10 @@ def test_what_a_process_asks_for_under_a_lease_reaches_its_other_readers(
 
 
 def test_each_look_at_a_server_has_a_deadline_of_its_own(
-    pauses: Pauses, valkey: ValkeyServer, namespace: str
+    pauses: Pauses,
+    valkey: ValkeyServer,
+    namespace: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     timeout = 0.2
     caches = []
@@ -448,6 +540,7 @@ def test_each_look_at_a_server_has_a_deadline_of_its_own(
         caches.append(Cache(store, Settings(url=url, miss_leases=True, settle=0.0)))
     here, there = caches
     asked = get(here)
+    monkeypatch.setattr(counts(there), "_clock", lambda: 0.0)  # the wait is not over
     # Real: a connection has the system's clock.
     pauses.meanwhile[0] = lambda: time.sleep(timeout * 1.2)
     pauses.meanwhile[1] = lambda: answer(here, asked)

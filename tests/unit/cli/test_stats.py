@@ -220,7 +220,7 @@ def test_the_document_has_the_same_figures(capsys: pytest.CaptureFixture[str]) -
     document = json.loads(capsys.readouterr().out)
     assert list(document) == [
         *("read_at", "totals", "tables", "keys", "failures", "unreadable"),
-        *("processes", "past_processes", "store"),
+        *("processes", "past_processes", "store", "followed"),
     ]
     assert document["read_at"] == NOW
     totals = document["totals"]

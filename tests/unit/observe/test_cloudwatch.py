@@ -62,7 +62,12 @@ def test_a_line_has_all_that_grew_for_one_table_and_operation() -> None:
     written = Written()
     written.cache.now = everything()
     found = written.export()
-    assert set(found) == {("users", "GetItem"), ("users", "PutItem"), ()}
+    assert set(found) == {
+        ("users", "GetItem"),
+        ("users", "PutItem"),
+        ("users",),
+        (),
+    }
     reads = found["users", "GetItem"]
     assert reads["requests.hit.near"] == 1000
     assert reads["requests.hit.store"] == 191

@@ -347,9 +347,9 @@ def test_a_command_opens_the_board_that_an_installation_has(
     if keys:
         arguments["encryption_keys"] = key(1)
     settings = load_settings(arguments, {}, "")
-    with open_board(settings, os.environ) as (store, codec):
+    with open_board(settings, os.environ) as (store, codec, _):
         raw = sealed(NAME, PROCESS, codec)
         store.post(NAME, raw, TTL)  # type: ignore[attr-defined]  # a Board
         assert overview(store, time.time, codec).processes == (PROCESS,)
-    with open_board(settings, os.environ) as (store, codec):
+    with open_board(settings, os.environ) as (store, codec, _):
         assert overview(store, time.time, codec).processes == (PROCESS,)
