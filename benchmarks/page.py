@@ -88,11 +88,11 @@ processor must load each time, in C functions and in system calls, not in byteco
 disk, SQLite and system calls alone take more than the targets leave. A compiled module
 would also hide what an interrupted call must find out from its frames.
 
-No entry is refreshed before its TTL is over (XFetch, with a probability that grows). That
-was tried beside coalescing and leases: at the end of an entry, one request is sent in any
-case, and what is left to gain is that a few readers need not wait for it, for the time that
-DynamoDB takes, once in a TTL. [When DynamoDB throttles](how-to/throttled.md#measured) has
-the figures.
+No entry is refreshed before its TTL is over (XFetch, with a probability that grows).
+That was tried beside coalescing and leases. At the end of an entry one request is sent
+in any case. All that is left to gain is that a few readers need not wait for it, once
+in a TTL, for the time that DynamoDB takes. The figures are in [When DynamoDB
+throttles](how-to/throttled.md#why-entries-are-not-refreshed-early).
 
 Every hit is checked: its client's transport must not have been called. A hit of
 botocache is a fresh object each time. `botocache` 0.0.6 of PyPI hands out one shared

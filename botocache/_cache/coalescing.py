@@ -231,7 +231,7 @@ class Coalescing:
             # Before the next one asks: a table that throttles must not be asked by all,
             # each after the refusal of the one before. Also while the flight is open:
             # botocore may repeat its request for longer than a reader waits.
-            if wait.flight.is_refused:
+            if wait.flight.is_rejected:
                 stale = self.find_stale(ticket)
                 if stale is not None:
                     return stale
@@ -371,7 +371,7 @@ def land(ticket: ReadTicket, entry: bytes) -> None:
 def note_answer(ticket: ReadTicket, *, is_refused: bool) -> None:
     """Note how a request was answered, for those who wait for the ticket's flight."""
     if ticket.flight:
-        ticket.flight.flight.is_refused = is_refused
+        ticket.flight.flight.is_rejected = is_refused
 
 
 def _find_nothing(_ticket: ReadTicket) -> None:

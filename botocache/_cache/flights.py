@@ -40,14 +40,14 @@ class Flight:
     is_awaited: another reader has waited for it.
     state: what has become of it.
     entry: once it has landed.
-    is_refused: DynamoDB has refused its last request, or not answered it.
+    is_rejected: DynamoDB has refused its last request, or not answered it.
     """
 
     __slots__ = (
         "began",
         "entry",
         "is_awaited",
-        "is_refused",
+        "is_rejected",
         "key",
         "snapshot",
         "started",
@@ -73,7 +73,7 @@ class Flight:
         self.task = task
         self.started = started
         self.wakers: list[Callable[[], object]] = []
-        self.is_awaited = self.is_refused = False
+        self.is_awaited = self.is_rejected = False
         self.state = _OPEN
         self.entry = b""
 

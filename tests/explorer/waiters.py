@@ -133,7 +133,7 @@ def state_of(world: World, client: int) -> list[Any]:
     state: list[Any] = []
     for flight in readers._open.values():
         state += ("flight", flight.key, *flight.snapshot, eyes.since(flight.began))
-        state += (flight.is_awaited, flight.is_refused, int(flight.state))
+        state += (flight.is_awaited, flight.is_rejected, int(flight.state))
     for flight in readers._landed.values():
         entry = contents(flight.entry)
         state += ("landed", flight.key, *entry[0], eyes.since(entry[1]), entry[3])
@@ -148,6 +148,6 @@ def waits_of(world: World) -> list[Any]:
         for word in (
             *wait.flight.snapshot,
             int(wait.flight.state),
-            wait.flight.is_refused,
+            wait.flight.is_rejected,
         )
     ]
