@@ -67,6 +67,7 @@ class Readers:
             KEY_ID, "secret", region_name=REGION, botocore_session=core
         )
         # With a scope: handlers that are not known might tell callers apart.
+        self.session = session
         self.cache: Cache = botocache.install(
             session,
             url=MemoryStore(clock=clock),
@@ -327,3 +328,22 @@ def test_without_an_answer_in_time_those_who_wait_are_answered_stale(
         readers.run(10)
     assert readers.outcomes == {"stale": 10}
     assert len(sent) == 1
+
+
+@each_door
+def test_readers_that_wait_while_the_cache_is_uninstalled_ask_for_themselves(
+    near: str, server: RefusingServer
+) -> None:
+    """No later write of this process evicts, so what is answered then is not filled."""
+    readers = Readers(server, near)
+
+    def uninstall() -> None:
+        eventually(lambda: readers.waiting() == 9)
+        botocache.uninstall(readers.session)
+
+    server.before_answer = _once(uninstall)
+    readers.run(10)
+    assert readers.outcomes == {"miss": 10}
+    assert server.asked[GET] == 10
+    assert not len(readers.cache.coalescing)
+    assert readers.cache.stats().fills == 0
