@@ -305,6 +305,12 @@ class HeldLease:
             with suppress(Exception):  # the interpreter may be ending
                 lease.drop()
 
+    def drop(self) -> None:
+        """End it soon, and wait for nothing. Raises nothing."""
+        lease, self._lease = self._lease, None
+        if lease is not None:
+            lease.drop()
+
 
 class LeasedTicket(ReadTicket):
     """The ticket of a read that is sent under a lease."""
@@ -320,6 +326,14 @@ def leased(ticket: ReadTicket, lease: HeldLease) -> LeasedTicket:
     made: LeasedTicket = tuple.__new__(LeasedTicket, ticket)
     made.lease = lease
     return made
+
+
+def abandon(ticket: ReadTicket) -> None:
+    """Let no one wait for a read any more, if anybody does. Waits for nothing."""
+    if ticket.flight:
+        ticket.flight.end(answered=False)
+    if isinstance(ticket, LeasedTicket):
+        ticket.lease.drop()
 
 
 def leases_of(services: CacheServices, refusals: Refusals, look: Look) -> Leases | None:

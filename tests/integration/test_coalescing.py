@@ -4,6 +4,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -15,6 +16,7 @@ from botocore.exceptions import ClientError
 import botocache
 from botocache import Cache
 from botocache._cache import coalescing
+from botocache.stores.disk.store import DiskStore
 from botocache.stores.memory import MemoryStore
 from tests.support.clock import FakeClock
 from tests.support.dynamodb import REGION, new_botocore_session
@@ -60,6 +62,7 @@ class Readers:
         server: RefusingServer,
         near: Any,
         clock: Callable[[], float] = time.time,
+        store: Any = None,
         **settings: Any,
     ) -> None:
         core = new_botocore_session()
@@ -70,7 +73,7 @@ class Readers:
         self.session = session
         self.cache: Cache = botocache.install(
             session,
-            url=MemoryStore(clock=clock),
+            url=store or MemoryStore(clock=clock),
             near=near,
             scope="readers",
             **settings,
@@ -347,3 +350,20 @@ def test_readers_that_wait_while_the_cache_is_uninstalled_ask_for_themselves(
     assert server.asked[GET] == 10
     assert not len(readers.cache.coalescing)
     assert readers.cache.stats().fills == 0
+
+
+@each_door
+def test_a_call_that_is_interrupted_keeps_no_lease_though_its_traceback_is_kept(
+    near: str, server: RefusingServer, tmp_path: Path
+) -> None:
+    store = DiskStore(tmp_path / "here")
+    readers = Readers(server, near, store=store, miss_leases=True)
+
+    def interrupt(**_: Any) -> None:
+        raise KeyboardInterrupt
+
+    readers.client.meta.events.register("before-send.dynamodb.*", interrupt)
+    readers.run(1)
+    assert readers.outcomes == {"interrupted": 1}
+    assert len(readers.errors) == (near == "on")
+    assert not store._leases.held
