@@ -231,6 +231,10 @@ class Leases:
         if entry:
             self.served += 1
             self.on_found(ticket, entry)
+        elif ticket.flight:
+            # It bypasses the cache, after an eviction that failed. Its store keeps that
+            # error, and the frames of the error the ticket.
+            ticket.flight.end(answered=False)
         return lookup
 
     def _take(self, ticket: ReadTicket) -> "HeldLease | None":
