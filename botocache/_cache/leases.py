@@ -231,6 +231,10 @@ class Leases:
         if entry:
             self.served += 1
             self.on_found(ticket, entry)
+        elif ticket.flight:
+            # It bypasses the cache, after an eviction that failed. Its store keeps that
+            # error, and the frames of the error the ticket.
+            ticket.flight.end(answered=False)
         return lookup
 
     def _take(self, ticket: ReadTicket) -> "HeldLease | None":
@@ -305,6 +309,12 @@ class HeldLease:
             with suppress(Exception):  # the interpreter may be ending
                 lease.drop()
 
+    def drop(self) -> None:
+        """End it soon, and wait for nothing. Raises nothing."""
+        lease, self._lease = self._lease, None
+        if lease is not None:
+            lease.drop()
+
 
 class LeasedTicket(ReadTicket):
     """The ticket of a read that is sent under a lease."""
@@ -320,6 +330,14 @@ def leased(ticket: ReadTicket, lease: HeldLease) -> LeasedTicket:
     made: LeasedTicket = tuple.__new__(LeasedTicket, ticket)
     made.lease = lease
     return made
+
+
+def abandon(ticket: ReadTicket) -> None:
+    """Let no one wait for a read any more, if anybody does. Waits for nothing."""
+    if ticket.flight:
+        ticket.flight.end(answered=False)
+    if isinstance(ticket, LeasedTicket):
+        ticket.lease.drop()
 
 
 def leases_of(services: CacheServices, refusals: Refusals, look: Look) -> Leases | None:

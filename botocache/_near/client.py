@@ -23,6 +23,7 @@ from botocore.history import get_global_history_recorder
 
 from botocache._botocore.clients import KnownClient
 from botocache._botocore.types import Client, Emitter, Signer
+from botocache._cache.leases import abandon
 from botocache._cache.modes import current_mode
 from botocache._cache.read_mode import Mode
 from botocache._cache.tickets import (
@@ -380,9 +381,8 @@ def _send(
     except BaseException as error:
         # Who keeps the traceback, as gevent does of a greenlet that was killed, keeps
         # the ticket; but other readers may wait for it.
-        ticket = None if call is None else call.ticket
-        if isinstance(ticket, ReadTicket) and ticket.flight:
-            ticket.flight.end(answered=False)
+        if call is not None and isinstance(call.ticket, ReadTicket):
+            abandon(call.ticket)
         if isinstance(error, Exception):
             stale = deliver_stale(call, error)
         if stale is None:

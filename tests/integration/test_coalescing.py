@@ -4,6 +4,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -15,6 +16,7 @@ from botocore.exceptions import ClientError
 import botocache
 from botocache import Cache
 from botocache._cache import coalescing
+from botocache.stores.disk.store import DiskStore
 from botocache.stores.memory import MemoryStore
 from tests.support.clock import FakeClock
 from tests.support.dynamodb import REGION, new_botocore_session
@@ -60,6 +62,7 @@ class Readers:
         server: RefusingServer,
         near: Any,
         clock: Callable[[], float] = time.time,
+        store: Any = None,
         **settings: Any,
     ) -> None:
         core = new_botocore_session()
@@ -67,9 +70,10 @@ class Readers:
             KEY_ID, "secret", region_name=REGION, botocore_session=core
         )
         # With a scope: handlers that are not known might tell callers apart.
+        self.session = session
         self.cache: Cache = botocache.install(
             session,
-            url=MemoryStore(clock=clock),
+            url=store or MemoryStore(clock=clock),
             near=near,
             scope="readers",
             **settings,
@@ -327,3 +331,39 @@ def test_without_an_answer_in_time_those_who_wait_are_answered_stale(
         readers.run(10)
     assert readers.outcomes == {"stale": 10}
     assert len(sent) == 1
+
+
+@each_door
+def test_readers_that_wait_while_the_cache_is_uninstalled_ask_for_themselves(
+    near: str, server: RefusingServer
+) -> None:
+    """No later write of this process evicts, so what is answered then is not filled."""
+    readers = Readers(server, near)
+
+    def uninstall() -> None:
+        eventually(lambda: readers.waiting() == 9)
+        botocache.uninstall(readers.session)
+
+    server.before_answer = _once(uninstall)
+    readers.run(10)
+    assert readers.outcomes == {"miss": 10}
+    assert server.asked[GET] == 10
+    assert not len(readers.cache.coalescing)
+    assert readers.cache.stats().fills == 0
+
+
+@each_door
+def test_a_call_that_is_interrupted_keeps_no_lease_though_its_traceback_is_kept(
+    near: str, server: RefusingServer, tmp_path: Path
+) -> None:
+    store = DiskStore(tmp_path / "here")
+    readers = Readers(server, near, store=store, miss_leases=True)
+
+    def interrupt(**_: Any) -> None:
+        raise KeyboardInterrupt
+
+    readers.client.meta.events.register("before-send.dynamodb.*", interrupt)
+    readers.run(1)
+    assert readers.outcomes == {"interrupted": 1}
+    assert len(readers.errors) == (near == "on")
+    assert not store._leases.held

@@ -90,7 +90,7 @@ def _remember_for_good() -> None:
 
 def _stale_whatever_was_written() -> None:
     """An entry over its TTL answers a throttled read, though a write has evicted it."""
-    stale.may_serve_stale = lambda _, __, expires_at, now, stale_for: (  # type: ignore[attr-defined]  # on purpose
+    vars(stale)["may_serve_stale"] = lambda _, __, expires_at, now, stale_for: (
         now < expires_at + stale_for
     )
 

@@ -18,7 +18,13 @@ import botocache
 from botocache import Cache
 from botocache._cache import coalescing, leases
 from botocache._cache.leases import PAUSES, LeasedTicket
-from botocache._cache.tickets import BatchTicket, Hit, ReadTicket, StaleHit
+from botocache._cache.tickets import (
+    BatchTicket,
+    BypassTicket,
+    Hit,
+    ReadTicket,
+    StaleHit,
+)
 from botocache._errors import StoreError
 from botocache._settings.load import Settings
 from botocache.stores.disk.store import DiskStore
@@ -232,6 +238,24 @@ def test_who_has_waited_for_a_read_of_its_process_does_not_wait_long_for_another
     outcome.store.started -= 2.0
     assert not has_lease(settled(there, outcome))
     assert pauses == [*PAUSES]
+
+
+def test_a_read_that_bypasses_the_cache_after_its_wait_has_no_flight_any_more(
+    make: Callable[..., Cache], pauses: Pauses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = make(), make()
+    asked, kept = get(here), []
+
+    def look_in_vain(ticket: ReadTicket) -> Any:
+        kept.append(ticket)  # as the error of an eviction does
+        return None, b""
+
+    monkeypatch.setattr(counts(there), "_look", look_in_vain)
+    assert has_lease(asked)
+    assert isinstance(get(there), BypassTicket)
+    assert kept[0].flight
+    assert pauses
+    assert not len(there.coalescing)
 
 
 ITEM = {"pk": {"S": "a"}, "sk": {"S": "b"}, "n": {"N": "1"}}
