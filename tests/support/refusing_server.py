@@ -5,10 +5,11 @@ It knows a few items, and reads alone. Everything else is answered with an empty
 
 import json
 import re
+import socket
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 
@@ -119,6 +120,10 @@ def refusing_server() -> Iterator[RefusingServer]:
         protocol_version = "HTTP/1.1"
         disable_nagle_algorithm = True
 
+        def setup(self) -> None:
+            super().setup()
+            connections.add(self.connection)
+
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             found = _KEY_ID.search(self.headers.get("Authorization", ""))
@@ -134,6 +139,7 @@ def refusing_server() -> Iterator[RefusingServer]:
         def log_message(self, *_: Any) -> None:
             """Write nothing."""
 
+    connections: set[socket.socket] = set()
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     made = RefusingServer(f"http://127.0.0.1:{server.server_port}")
@@ -145,3 +151,7 @@ def refusing_server() -> Iterator[RefusingServer]:
         server.shutdown()
         server.server_close()
         thread.join()
+        # Clients keep theirs open. Each would leave a thread behind.
+        for connection in connections:
+            with suppress(OSError):  # its client has closed it
+                connection.shutdown(socket.SHUT_RDWR)

@@ -61,7 +61,7 @@ def test_the_wheel_has_the_package_and_the_startup_files(wheel: Path) -> None:
     assert "botocache/py.typed" in names
     scripts = {name for name in names if name.endswith(".lua")}
     assert {Path(name).stem for name in scripts} == {
-        *("common", "look", "evict", "prolong", "arrive", "board")
+        *("common", "look", "evict", "prolong", "arrive", "return", "board")
     }
     assert "botocache/_observe/report/report.css" in names
     assert "botocache/_run/sitecustomize.py" in names

@@ -541,7 +541,10 @@ class DiskStore:
                 self._trouble = "SQLite takes long to open them"
                 opened = threading.Event()
                 opener = threading.Thread(
-                    target=self._open_in_background, args=(opened,), daemon=True
+                    target=self._open_in_background,
+                    args=(opened,),
+                    name="botocache-opener",
+                    daemon=True,
                 )
                 try:
                     self._is_opening = True

@@ -1168,15 +1168,19 @@ def test_an_earlier_version_beside_this_one_keeps_its_entries(
         assert earlier.get(0) == b"theirs"
 
 
+def _await_our_threads() -> None:
+    for thread in threading.enumerate():
+        if thread.name.startswith("botocache"):
+            thread.join(10.0)
+
+
 def test_an_earlier_version_that_has_just_made_its_directory_keeps_it(
     store: DiskStore,
 ) -> None:
     directory = store.directory / "entries"
     directory.mkdir(parents=True)
     store.load(KEY, [A])
-    for thread in threading.enumerate():
-        if thread is not threading.current_thread() and thread.daemon:
-            thread.join(10.0)
+    _await_our_threads()
     assert directory.exists()
 
 
@@ -1193,9 +1197,7 @@ def test_entries_of_an_earlier_version_go_a_day_after_its_last_fill(
     for path in [*directory.iterdir(), directory]:
         os.utime(path, (then, then))
     store.load(KEY, [A])
-    for thread in threading.enumerate():
-        if thread is not threading.current_thread() and thread.daemon:
-            thread.join(10.0)
+    _await_our_threads()
     assert directory.exists() == is_kept
     store.fill(KEY, b"ours", TTL)
     assert store.load(KEY, [A]).entry == b"ours"
