@@ -172,7 +172,8 @@ def read_on(seconds: float, patience: float) -> Seen:
         pause = THREADS / READS
         due = time.monotonic() + random.random() * pause
         while due < until:
-            time.sleep(max(due - time.monotonic(), 0.0))
+            rest = max(due - time.monotonic(), 0.0)
+            time.sleep(rest)  # real: the rate is one of real time
             begin = time.perf_counter()
             try:
                 query()
@@ -235,7 +236,7 @@ def _hot_key(
             for _ in range(extent.hot_rounds):
                 crowd[0].call(read_once)
                 if event == "expires":
-                    time.sleep(HOT_TTL + 0.01)
+                    time.sleep(HOT_TTL + 0.01)  # real: until the entry has expired
                 else:
                     crowd[0].call(evict)
                 server.begin(load)
@@ -269,7 +270,8 @@ def read_at(begin: float) -> list[float]:
     took: list[float] = []
 
     def read() -> None:
-        time.sleep(max(begin - time.monotonic(), 0.0))
+        rest = max(begin - time.monotonic(), 0.0)
+        time.sleep(rest)  # real: all processes begin at once
         started = time.perf_counter()
         read_once()
         took.append(time.perf_counter() - started)

@@ -21,6 +21,7 @@ from tests.support.clock import FakeClock
 from tests.support.dynamodb import DynamoDB, running_dynamodb
 from tests.support.environment import Distributions, Environment, build_once
 from tests.support.processes import TIMEOUT
+from tests.support.refusing_server import RefusingServer, refusing_server
 from tests.support.stores import opened_store
 from tests.support.threads import workers
 from tests.support.valkey_cluster import ValkeyCluster, running_cluster
@@ -111,6 +112,19 @@ def _shared(factory: pytest.TempPathFactory) -> Path:
 def clock() -> FakeClock:
     """The clock of the stores."""
     return FakeClock()
+
+
+@pytest.fixture(scope="session")
+def _refusing() -> Iterator[RefusingServer]:
+    with refusing_server() as made:
+        yield made
+
+
+@pytest.fixture
+def refusing(_refusing: RefusingServer) -> RefusingServer:
+    """A DynamoDB that refuses whom a test tells it to; one per test process."""
+    _refusing.reset()
+    return _refusing
 
 
 @pytest.fixture(scope="session")

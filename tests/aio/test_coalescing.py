@@ -1,7 +1,7 @@
 """Tasks that miss the same item send one request, and block no loop meanwhile."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,23 +17,14 @@ from tests.aio.app import (
     new_session,
 )
 from tests.support.processes import TIMEOUT, eventually
-from tests.support.refusing_server import Refusal, RefusingServer, refusing_server
+from tests.support.refusing_server import Refusal, RefusingServer
 
 GET = "GetItem"
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[RefusingServer]:
-    with refusing_server() as made:
-        yield made
-
-
 @pytest.fixture
-def server(running: RefusingServer) -> RefusingServer:
-    running.refuse()
-    running.before_answer = lambda _what: None
-    running.asked.clear()
-    return running
+def server(refusing: RefusingServer) -> RefusingServer:
+    return refusing
 
 
 @pytest.fixture(autouse=True)
@@ -79,7 +70,7 @@ async def until(is_so: Callable[[], bool]) -> None:
     for _ in range(TIMEOUT * 1000):
         if is_so():
             return
-        await asyncio.sleep(0.001)
+        await asyncio.sleep(0.001)  # real: of other tasks, until they wait
     raise AssertionError
 
 

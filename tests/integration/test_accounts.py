@@ -1,7 +1,7 @@
 """Several accounts with tables of one name, on one store."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import boto3
@@ -21,7 +21,6 @@ from tests.support.own_view import OwnView
 from tests.support.refusing_server import (
     Refusal,
     RefusingServer,
-    refusing_server,
 )
 
 ONE, TWO = 111122223333, 222233334444
@@ -30,18 +29,10 @@ UNKNOWN = "AKIAIOSFODNN7EXAMPLE", "AKIAIOSFODNN7EXAMPLF"
 BY_PK, BY_ID = {"pk": {"S": "a"}}, {"id": {"S": "a"}}
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[RefusingServer]:
-    with refusing_server() as made:
-        yield made
-
-
 @pytest.fixture
-def server(running: RefusingServer) -> RefusingServer:
+def server(refusing: RefusingServer) -> RefusingServer:
     """A server that takes any key, as tables of two accounts would take theirs."""
-    running.refuse()
-    running.asked.clear()
-    return running
+    return refusing
 
 
 @pytest.fixture

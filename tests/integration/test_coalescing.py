@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from tests.support.clock import FakeClock
 from tests.support.dynamodb import REGION, new_botocore_session
 from tests.support.network import intercepted
 from tests.support.processes import TIMEOUT, eventually
-from tests.support.refusing_server import Refusal, RefusingServer, refusing_server
+from tests.support.refusing_server import Refusal, RefusingServer
 
 KEY_ID = "AKIAAPPLICATION00000"
 GET = (KEY_ID, "GetItem")
@@ -30,18 +30,9 @@ GET = (KEY_ID, "GetItem")
 each_door = pytest.mark.parametrize("near", ["on", "off"])
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[RefusingServer]:
-    with refusing_server() as made:
-        yield made
-
-
 @pytest.fixture
-def server(running: RefusingServer) -> RefusingServer:
-    running.refuse()
-    running.before_answer = lambda _what: None
-    running.asked.clear()
-    return running
+def server(refusing: RefusingServer) -> RefusingServer:
+    return refusing
 
 
 @pytest.fixture(autouse=True)

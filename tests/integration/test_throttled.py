@@ -1,7 +1,7 @@
 """A read that DynamoDB refuses, and the entry over its TTL that answers it."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import boto3
@@ -23,7 +23,7 @@ from botocache.stores.memory import MemoryStore
 from tests.support.clock import FakeClock
 from tests.support.dynamodb import REGION, new_botocore_session
 from tests.support.network import intercepted
-from tests.support.refusing_server import Refusal, RefusingServer, refusing_server
+from tests.support.refusing_server import Refusal, RefusingServer
 
 PK = {"pk": {"S": "a"}}
 TTL, STALE = 60.0, 30.0
@@ -38,19 +38,9 @@ REFUSALS = {
 }
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[RefusingServer]:
-    with refusing_server() as made:
-        yield made
-
-
 @pytest.fixture
-def server(running: RefusingServer) -> RefusingServer:
-    running.refuse()
-    running.before_answer = lambda _what: None
-    running.value, running.is_empty = "0", False
-    running.asked.clear()
-    return running
+def server(refusing: RefusingServer) -> RefusingServer:
+    return refusing
 
 
 class SleepError(Exception):

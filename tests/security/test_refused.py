@@ -1,6 +1,6 @@
 """A read that DynamoDB refuses ends what its principal is served of the table."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,25 +20,16 @@ from tests.support.dynamodb import REGION, new_botocore_session
 from tests.support.failing_store import FailingStore
 from tests.support.own_view import OwnView
 from tests.support.processes import Peer
-from tests.support.refusing_server import Refusal, RefusingServer, refusing_server
+from tests.support.refusing_server import Refusal, RefusingServer
 
 A, B = "AKIAPRINCIPALA000000", "AKIAPRINCIPALB000000"
 PK = {"pk": {"S": "a"}}
 SECRET = {**PK, "secret": {"S": "of the table"}, "n": {"N": "0"}}
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[RefusingServer]:
-    with refusing_server() as made:
-        yield made
-
-
 @pytest.fixture
-def server(running: RefusingServer) -> RefusingServer:
-    running.refuse()
-    running.before_answer = lambda _what: None
-    running.asked.clear()
-    return running
+def server(refusing: RefusingServer) -> RefusingServer:
+    return refusing
 
 
 @pytest.fixture

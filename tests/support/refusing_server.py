@@ -37,11 +37,17 @@ class RefusingServer:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.value = "0"
-        self.is_empty = False
         self.asked: Counter[tuple[str, str]] = Counter()
-        self.refuses: Callable[[str, str], Refusal | None] = lambda _key, _what: None
-        self.before_answer: Callable[[str], None] = lambda _what: None
+        self.refuses: Callable[[str, str], Refusal | None]
+        self.before_answer: Callable[[str], None]
+        self.reset()
+
+    def reset(self) -> None:
+        """Be as a new one: for the next test."""
+        self.value, self.is_empty = "0", False
+        self.refuses = lambda _key, _what: None
+        self.before_answer = lambda _what: None
+        self.asked.clear()
 
     def refuse(self, *key_ids: str, refusal: Refusal | None = None) -> None:
         """Refuse these access key ids everything, and no other."""

@@ -593,8 +593,8 @@ def test_each_look_at_a_server_has_a_deadline_of_its_own(
     here, there = caches
     asked = get(here)
     monkeypatch.setattr(counts(there), "_clock", lambda: 0.0)  # the wait is not over
-    # Real: a connection has the system's clock.
-    pauses.meanwhile[0] = lambda: time.sleep(timeout * 1.2)
+    slow = timeout * 1.2
+    pauses.meanwhile[0] = lambda: time.sleep(slow)  # real: connections have its clock
     pauses.meanwhile[1] = lambda: answer(here, asked)
     assert isinstance(get(there), Hit)
     for cache in caches:
