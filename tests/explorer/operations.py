@@ -264,7 +264,8 @@ class Operation:
             self._world.faults -= 1
             raise Refused if version == "is refused" else Interrupted
         self._world.note_read()
-        if self._world.lends:  # a process that learns keys notes the time
+        # A process that learns keys notes the time.
+        if self._world.lends or FEATURE in self._world.features:
             record(Moment(self._world.clock()))
         return server.answer(operation, sent, version)
 
