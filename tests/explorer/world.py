@@ -428,7 +428,7 @@ class ClientStore:
             if self._world.features:
                 is_held = done.held_until > self.now()
                 record(done.is_settling and is_held, done.previous_generation)
-                record(done.was_alone)
+            record(done.was_alone)  # whether the write may fill
         record(*eviction.watched.values())
         self._world.note_eviction()
         self._fail_after(way, "evict")
