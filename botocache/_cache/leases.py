@@ -367,4 +367,4 @@ def _ignore(_ticket: ReadTicket, _entry: bytes) -> None:
 
 
 def _sleep(seconds: float) -> None:
-    time.sleep(seconds)  # looked up now: gevent may have replaced it
+    time.sleep(seconds)  # real: another process asks. Looked up now, for gevent

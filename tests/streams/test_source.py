@@ -243,7 +243,7 @@ _SHAPE: Any = (
     .input_shape
 )
 
-needs_filter = pytest.mark.skipif(
+needs_filter = pytest.mark.skipif(  # the oldest botocore that is supported lacks it
     "ShardFilter" not in _SHAPE.members,
     reason="this botocore knows no filter of shards",
 )

@@ -484,7 +484,7 @@ def test_what_fails_in_here_fails_no_call(
     assert alone(world.join(3))
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no forks")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a fork is what is tested")
 def test_a_forked_child_waits_for_no_thread_of_its_parent(world: World) -> None:
     ticket, wait = world.ask(), world.wait(2)
     woken: list[bool] = []
